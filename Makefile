@@ -1,0 +1,40 @@
+# On a fresh machine: `make demo` or `make test`. Nothing else is needed but Python 3.11 or later.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
+
+.PHONY: demo test lint format clean-venv
+
+demo: $(VENV)/installed
+	$(BIN)/snakemake --cores all
+	$(BIN)/snakemake --report results/latest/report.html
+	$(BIN)/cortune summary
+
+test: $(VENV)/installed-test lint
+	$(BIN)/pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+$(VENV)/installed: pyproject.toml envs/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) --editable '.[test]'
+	touch $@
+
+clean-venv:
+	rm -rf $(VENV)
