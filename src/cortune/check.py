@@ -1,0 +1,70 @@
+"""``cortune check``: everything wrong with a configuration and its inputs, at once.
+
+Only headers, names and masks are read, so that it takes seconds on a full data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cortune.config import Config, ConfigError
+from cortune.errors import CortuneError
+from cortune.project import Project
+from cortune.versions import UNTUNED
+
+
+def find_problems(configfile: str | Path) -> list[str]:
+    """Return every problem found, each naming the file or key, and the cure.
+
+    Parameters
+    ----------
+    configfile : path
+        Configuration to check, with the data sets and weights that it names.
+    """
+    try:
+        config = Config.from_file(configfile)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return [*_dataset_problems(config), *_backbone_problems(config), *_tuning_problems(config)]
+
+
+def _dataset_problems(config: Config) -> Iterator[str]:
+    project = Project(config)
+    for name, dataset in config.datasets.items():
+        try:
+            if project.simulation(name) is None:
+                problems = project.reader(name).problems(dataset.subjects, dataset.rois)
+                yield from (f"datasets.{name}: {problem}" for problem in problems)
+            elif name == project.dataset:
+                _ = project.units
+        except CortuneError as error:
+            yield f"datasets.{name}: {error}"
+
+
+def _backbone_problems(config: Config) -> Iterator[str]:
+    from cortune.networks.backbones import build_backbone, read_state_dict
+    from cortune.networks.layers import check_layers
+
+    settings = config.backbone
+    try:
+        check_layers(build_backbone(settings.name), settings.layers)
+        weights = Path(settings.weights).expanduser()
+        if weights.suffix or weights.exists():
+            read_state_dict(weights)
+        elif settings.weights not in ("random", "pretrain"):
+            from cortune.networks.backbones import weights_entry
+
+            weights_entry(settings.name, settings.weights)
+    except CortuneError as error:
+        yield str(error)
+
+
+def _tuning_problems(config: Config) -> Iterator[str]:
+    if config.tuning.methods == [UNTUNED]:
+        return
+    if config.split.tune == 0 or config.split.validation == 0:
+        yield (
+            "split: found no images for tuning or validation, expected both with tuning.methods = "
+            f"{', '.join(config.tuning.methods)}. Raise split.tune and split.validation."
+        )

@@ -1,0 +1,156 @@
+"""The command line: check inputs, simulate data, look after versions, sum up a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cortune import __version__
+from cortune.config import Config
+from cortune.errors import CortuneError
+
+DEFAULT_CONFIG = "config/config.yaml"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except CortuneError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Report everything wrong with the configuration and the inputs it names."""
+    from cortune.check import find_problems
+
+    problems = find_problems(arguments.configfile)
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problem(s)." if problems else "No problem found.")
+    return 1 if problems else 0
+
+
+def simulate(arguments: argparse.Namespace) -> int:
+    """Write a simulated data set."""
+    from cortune.simulate import SimulationSpec, simulate_algonauts
+
+    options = {
+        key: value for key in _SIMULATE_OPTIONS if (value := getattr(arguments, key)) is not None
+    }
+    if arguments.vertices:
+        options["vertices"] = dict(arguments.vertices)
+    spec = SimulationSpec.from_mapping(options)
+    subjects = [f"subj{number:02d}" for number in range(1, arguments.subjects + 1)]
+    simulate_algonauts(Path(arguments.out), subjects, spec, seed=arguments.seed)
+    print(f"Wrote {', '.join(subjects)} to {arguments.out}")
+    return 0
+
+
+def versions(arguments: argparse.Namespace) -> int:
+    """List the versions on disk."""
+    from cortune.inventory import stored_versions
+    from cortune.versions import Versions
+
+    config = Config.from_file(arguments.configfile)
+    stored = stored_versions(arguments.results, [Versions(config.as_dict())])
+    for version in stored:
+        state = "current" if version.current else version.difference
+        print(f"{version.stage:22}{version.version:12}{version.n_bytes / 1e6:10.1f} MB  {state}")
+    print(f"{len(stored)} versions, {sum(v.n_bytes for v in stored) / 1e6:.1f} MB")
+    return 0
+
+
+def clean(arguments: argparse.Namespace) -> int:
+    """Delete the versions that no listed configuration uses."""
+    from cortune.inventory import remove, stored_versions
+    from cortune.versions import Versions
+
+    configs = [Versions(Config.from_file(path).as_dict()) for path in arguments.configfile]
+    unused = [v for v in stored_versions(arguments.results, configs) if not v.current]
+    for version in unused:
+        print(f"{version.path}  {version.n_bytes / 1e6:.1f} MB  {version.difference}")
+    total = sum(version.n_bytes for version in unused) / 1e6
+    if not unused:
+        print("Nothing to delete.")
+    elif not arguments.yes:
+        print(f"{len(unused)} versions, {total:.1f} MB. Run again with --yes to delete them.")
+    else:
+        remove(unused)
+        print(f"Deleted {len(unused)} versions, {total:.1f} MB.")
+    return 0
+
+
+def summary(arguments: argparse.Namespace) -> int:
+    """Print the headline of the last complete run and where to look."""
+    from cortune.report.summary import headline
+
+    print(headline(Path(arguments.results) / "latest"))
+    return 0
+
+
+_SIMULATE_OPTIONS = {
+    "n_images": int,
+    "n_shared": int,
+    "n_test_images": int,
+    "image_size": int,
+    "n_classes": int,
+    "n_repeats": int,
+    "ncsnr": float,
+    "noise_correlation": float,
+    "tuning_correlation": float,
+    "null_fraction": float,
+    "masks": str,
+    "images": str,
+}
+
+
+def _vertices(text: str) -> tuple[str, int]:
+    roi, _, number = text.partition("=")
+    if not number.isdigit():
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected ROI=NUMBER such as V1v=200")
+    return roi, int(number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cortune", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    sub = commands.add_parser("check", help=check.__doc__)
+    sub.add_argument("--configfile", default=DEFAULT_CONFIG)
+    sub.set_defaults(command=check)
+
+    sub = commands.add_parser("simulate", help=simulate.__doc__)
+    sub.add_argument("--layout", choices=["algonauts2023"], default="algonauts2023")
+    sub.add_argument("--out", required=True, help="folder to write the subjects to")
+    sub.add_argument("--subjects", type=int, default=1, help="number of subjects")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--vertices", type=_vertices, nargs="+", metavar="ROI=NUMBER")
+    for name, kind in _SIMULATE_OPTIONS.items():
+        sub.add_argument(f"--{name.replace('_', '-')}", type=kind, help="see config/README.md")
+    sub.set_defaults(command=simulate)
+
+    sub = commands.add_parser("versions", help=versions.__doc__)
+    sub.add_argument("--configfile", default=DEFAULT_CONFIG)
+    sub.add_argument("--results", default="results")
+    sub.set_defaults(command=versions)
+
+    sub = commands.add_parser("clean", help=clean.__doc__)
+    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG])
+    sub.add_argument("--results", default="results")
+    sub.add_argument("--yes", action="store_true", help="delete; otherwise only show")
+    sub.set_defaults(command=clean)
+
+    sub = commands.add_parser("summary", help=summary.__doc__)
+    sub.add_argument("--results", default="results")
+    sub.set_defaults(command=summary)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

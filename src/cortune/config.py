@@ -1,0 +1,364 @@
+"""The validated configuration, as typed objects.
+
+The schema (``workflow/schemas/config.schema.yaml``) is the single source of keys,
+defaults and descriptions; the classes below give its values types.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from cortune.errors import CortuneError
+
+
+class ConfigError(CortuneError):
+    """The configuration is wrong; the message lists every problem by key."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: where it is and what of it is analysed."""
+
+    layout: str
+    root: str | None
+    stim_info: str | None
+    subjects: str | list[str]
+    rois: str | list[str]
+    simulate: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Shares of images for tuning, validation and test."""
+
+    tune: float
+    validation: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Training of the demo's backbone on labelled scenes."""
+
+    n_images: int
+    n_classes: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The image network that is tuned."""
+
+    name: str
+    weights: str
+    input_size: int
+    layers: list[str]
+    pretrain: Pretrain
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Which networks are tuned, on what."""
+
+    dataset: str
+    methods: list[str]
+    min_voxels: int
+    precision: str
+    workers: int
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """The published recipe of contrastive tuning."""
+
+    temperature: float
+    batch_size: int
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Features:
+    """Feature extraction."""
+
+    images: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Alphas:
+    """Ridge penalties, evenly spaced in the exponent."""
+
+    start: float
+    stop: float
+    num: int
+
+    def values(self) -> list[float]:
+        """Return the penalties."""
+        step = (self.stop - self.start) / max(self.num - 1, 1)
+        return [10.0 ** (self.start + step * i) for i in range(self.num)]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Voxelwise ridge encoding models."""
+
+    n_components: int
+    alphas: Alphas
+    folds: int
+    protocols: list[str]
+    min_noise_ceiling: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Intervals and tests."""
+
+    n_bootstrap: int
+    n_permutations: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration.
+
+    Build it with :meth:`from_mapping` or :meth:`from_file`, which validate.
+    """
+
+    seed: int
+    device: str
+    datasets: dict[str, Dataset]
+    split: Split
+    backbone: Backbone
+    tuning: Tuning
+    contrastive: Contrastive
+    features: Features
+    encoding: Encoding
+    statistics: Statistics
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Config:
+        """Validate a raw configuration and fill in the defaults.
+
+        Parameters
+        ----------
+        mapping : mapping
+            As read from YAML or handed over by Snakemake.
+
+        Raises
+        ------
+        ConfigError
+            Listing every problem: the dotted key, what was found, what was expected.
+        """
+        filled = _with_defaults(mapping, schema())
+        problems = [*_schema_problems(filled)] or [*_cross_problems(filled)]
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return _build(cls, filled)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Config:
+        """Read and validate a YAML file."""
+        try:
+            mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(
+                f"{path}: no such file; give a configuration with --configfile."
+            ) from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+        if not isinstance(mapping, dict):
+            raise ConfigError(f"{path}: found {type(mapping).__name__}, expected keys and values.")
+        return cls.from_mapping(mapping)
+
+    def recipe(self, method: str) -> Any:
+        """Return the section of the configuration that holds a tuning method's recipe."""
+        return getattr(self, method)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain containers, defaults included."""
+        return asdict(self)
+
+
+def schema_path() -> Path:
+    """Return the path of the JSON schema: in the checkout, or installed with the package."""
+    here = Path(__file__).resolve()
+    checkout = here.parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+    return checkout if checkout.is_file() else here.with_name("config.schema.yaml")
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the configuration."""
+    return dict(yaml.safe_load(schema_path().read_text(encoding="utf-8")))
+
+
+def _with_defaults(value: Any, rule: Mapping[str, Any]) -> Any:
+    """Copy `value` with the schema's defaults filled in and integers made numbers."""
+    if isinstance(value, Mapping) and ("properties" in rule or "additionalProperties" in rule):
+        properties = rule.get("properties", {})
+        filled = {}
+        for key, item in properties.items():
+            if key in value:
+                filled[key] = _with_defaults(value[key], item)
+            elif "default" in item:
+                filled[key] = _with_defaults(item["default"], item)
+            elif "properties" in item:
+                filled[key] = _with_defaults({}, item)
+        other = rule.get("additionalProperties")
+        for key in value:
+            if key not in properties:
+                filled[key] = (
+                    _with_defaults(value[key], other) if isinstance(other, dict) else value[key]
+                )
+        if rule is schema() and isinstance(filled.get("tuning"), dict) and filled.get("datasets"):
+            filled["tuning"].setdefault("dataset", next(iter(filled["datasets"])))
+        return filled
+    if rule.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
+
+
+def _schema_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(schema())
+    for error in sorted(validator.iter_errors(config), key=lambda e: [str(p) for p in e.path]):
+        yield from _explain(error)
+
+
+def _explain(error: Any) -> Iterator[str]:
+    where = ".".join(map(str, error.absolute_path))
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        for key in error.instance:
+            if key not in known:
+                close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+                hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}."
+                yield f"{'.'.join(filter(None, [where, str(key)]))}: unknown key; {hint}"
+        return
+    described = error.schema.get("description") if isinstance(error.schema, dict) else None
+    message = f"{where or 'configuration'}: {_expected(error)}"
+    if isinstance(error.instance, str) and error.validator == "type" and _is_number(error.instance):
+        message += " Write it with a point, as in 1.0e-4: YAML reads 1e-4 as text."
+    yield f"{message} ({' '.join(described.split())})" if described else message
+
+
+def _expected(error: Any) -> str:
+    found = repr(error.instance)
+    if error.validator == "enum":
+        options = [str(option) for option in error.validator_value]
+        close = difflib.get_close_matches(str(error.instance), options, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"found {found}, expected one of {', '.join(options)}{hint}"
+    if error.validator == "required":
+        return f"{error.message}."
+    if error.validator == "oneOf":
+        return f"found {found}, which is not one of the forms this key takes."
+    return f"found {found}: {error.message}."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a schema cannot say: relations between keys."""
+    total = math.fsum(config["split"].values())
+    if abs(total - 1) > 1e-6:
+        yield f"split: found shares that sum to {total:g}, expected 1."
+    if config["tuning"]["dataset"] not in config["datasets"]:
+        yield (
+            f"tuning.dataset: found {config['tuning']['dataset']!r}, expected one of "
+            f"{', '.join(config['datasets'])}."
+        )
+    for name, dataset in config["datasets"].items():
+        if (dataset["root"] is None) == (dataset["simulate"] is None):
+            what = "neither" if dataset["root"] is None else "both"
+            yield (
+                f"datasets.{name}: found {what} of `root` and `simulate`, expected one of them. "
+                "Give `root` for data on disk, or `simulate` to have it simulated."
+            )
+        if dataset["simulate"] is not None and dataset["subjects"] == "all":
+            yield (
+                f"datasets.{name}.subjects: found 'all', expected a list: the simulator needs "
+                "names, such as [subj01, subj02]."
+            )
+    if "tune_test" in config["encoding"]["protocols"] and config["features"]["images"] != "all":
+        yield (
+            "encoding.protocols: found tune_test with features.images = test, expected all: it "
+            "fits on the tuning images. Set features.images: all."
+        )
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """Turn validated plain containers into the dataclass `kind`."""
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, Mapping):
+        hints = get_type_hints(kind)
+        return kind(**{f.name: _build(hints[f.name], value[f.name]) for f in fields(kind)})
+    if get_origin(kind) is dict and is_dataclass(get_args(kind)[1]):
+        return {key: _build(get_args(kind)[1], item) for key, item in value.items()}
+    return value
+
+
+def document() -> str:
+    """Return ``config/README.md``: every key with its meaning and default, from the schema."""
+    lines = [
+        "# Configuration",
+        "",
+        "Generated from `workflow/schemas/config.schema.yaml` by `python -m cortune.config`.",
+        "",
+        "- `config.yaml` is the demo and the default; `nsd.yaml` is the paper at full scale.",
+        "- Another file is given with `--configfile my.yaml` and replaces the demo's; what it does",
+        "  not say has the default below.",
+        "- Unknown keys are refused, with the nearest known one. `cortune check` reports",
+        "  everything wrong with a configuration and the inputs it names.",
+        "- A changed key makes new result folders for the stages that read it and leaves the rest",
+        "  alone; changing it back costs nothing.",
+        "",
+        "| key | default | meaning |",
+        "| --- | --- | --- |",
+        *_documented(schema(), ""),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _documented(rule: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for name, item in rule.get("properties", {}).items():
+        key = f"{prefix}{name}"
+        default = f"`{_shown(item['default'])}`" if "default" in item else ""
+        meaning = " ".join(item["description"].split()).replace("|", r"\|")
+        yield f"| `{key}` | {default} | {meaning}{_options(item)} |"
+        yield from _documented(item, f"{key}.")
+        if isinstance(item.get("additionalProperties"), dict):
+            yield from _documented(item["additionalProperties"], f"{key}.<name>.")
+
+
+def _options(item: Mapping[str, Any]) -> str:
+    options = item.get("enum") or item.get("items", {}).get("enum") or []
+    return f" One of: {', '.join(f'`{option}`' for option in options)}." if options else ""
+
+
+def _shown(value: Any) -> str:
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+    )
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -1,0 +1,112 @@
+"""What every job of the workflow needs: its configuration, provenance, log and errors."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cortune.config import Config
+from cortune.errors import CortuneError
+from cortune.project import Project
+from cortune.versions import Provenance
+
+logger = logging.getLogger("cortune")
+
+
+class Job:
+    """A Snakemake job, as a script of the workflow sees it.
+
+    Parameters
+    ----------
+    snakemake : object
+        The object that Snakemake puts into a script.
+    """
+
+    def __init__(self, snakemake: Any) -> None:
+        self.input = snakemake.input
+        self.output = snakemake.output
+        self.wildcards = snakemake.wildcards
+        self.threads: int = snakemake.threads
+        self.stage: str = snakemake.rule
+        self.config = Config.from_mapping(snakemake.config)
+
+    @cached_property
+    def project(self) -> Project:
+        """The project that the job belongs to."""
+        return Project(self.config)
+
+    @cached_property
+    def dataset(self) -> str:
+        """The data set that the job works on."""
+        version = self.wildcards.get("version")
+        if version is None or self.method is not None:
+            return self.project.dataset
+        return self.project.dataset_of(self.stage, version)
+
+    @property
+    def method(self) -> str | None:
+        """The tuning method, where the job has one."""
+        method = self.wildcards.get("method")
+        return None if method is None else str(method)
+
+    def provenance(
+        self, *, raw: Mapping[str, str] | None = None, notes: Mapping[str, Any] | None = None
+    ) -> Provenance:
+        """Return the provenance of the job's artifacts.
+
+        Raises
+        ------
+        CortuneError
+            If the files asked for belong to another configuration.
+        """
+        provenance = self.project.versions.provenance(
+            self.stage, self.dataset, self.method, raw=raw, notes=notes
+        )
+        asked = self.wildcards.get("version", provenance.version)
+        if asked != provenance.version:
+            raise CortuneError(
+                f"{self.stage}: found version {asked} in the file asked for, expected "
+                f"{provenance.version}. Ask for the files of the current configuration."
+            )
+        return provenance
+
+
+def run(snakemake: Any, main: Callable[[Job], None]) -> None:
+    """Run a script's `main` as a job: threads, log file, and errors in one clear message."""
+    _limit_threads(snakemake.threads)
+    _log_to(Path(str(snakemake.log[0])))
+    warnings.simplefilter("default")
+    try:
+        main(Job(snakemake))
+    except CortuneError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+    except MemoryError as error:
+        logger.error("%s: out of memory (%s). Give the rule more mem_mb.", snakemake.rule, error)
+        sys.exit(1)
+
+
+def _limit_threads(threads: int) -> None:
+    """Limit the libraries loaded already, and those loaded from now on."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+
+
+def _log_to(path: Path) -> None:
+    """Send standard output, standard error and logging to the job's log file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with path.open("w", encoding="utf-8") as handle:
+        os.dup2(handle.fileno(), sys.stdout.fileno())
+        os.dup2(handle.fileno(), sys.stderr.fileno())
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)

@@ -1,0 +1,278 @@
+"""A project: which units a configuration asks for, and where every artifact lies.
+
+Both the workflow's rules and the command line ask this module, so that paths and
+versions are decided in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cortune.config import Config
+from cortune.data.readers import Reader, open_dataset
+from cortune.data.rois import HEMISPHERES, select_rois
+from cortune.errors import InputError
+from cortune.simulate.layout import roi_sizes
+from cortune.simulate.spec import SimulationSpec
+from cortune.versions import STAGES, UNTUNED, Versions, entity_path
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One subject, hemisphere and ROI, with its number of voxels."""
+
+    subject: str
+    hemisphere: str
+    roi: str
+    n_voxels: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A unit that is not analysed, and why."""
+
+    dataset: str
+    subject: str
+    hemisphere: str
+    roi: str
+    reason: str
+
+
+class Project:
+    """Units, versions and paths of one configuration.
+
+    Parameters
+    ----------
+    config : Config
+    results : str
+        Folder of the results, relative to the working directory.
+    """
+
+    def __init__(self, config: Config, results: str = "results") -> None:
+        self.config = config
+        self.results = results
+        self.versions = Versions(config.as_dict())
+        self._sizes: dict[tuple[str, str, str], dict[str, int]] = {}
+        self._readers: dict[str, Reader] = {}
+
+    # ---- data sets
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set that networks are tuned on."""
+        return self.config.tuning.dataset
+
+    def root(self, dataset: str) -> Path:
+        """Return the folder of a data set, where the simulator writes it or as configured."""
+        settings = self.config.datasets[dataset]
+        if settings.root is not None:
+            return Path(settings.root).expanduser()
+        return Path(self.path("simulate_dataset", settings.layout, dataset=dataset))
+
+    def reader(self, dataset: str) -> Reader:
+        """Return the reader of a data set's layout."""
+        if dataset not in self._readers:
+            settings = self.config.datasets[dataset]
+            self._readers[dataset] = open_dataset(
+                settings.layout, self.root(dataset), stim_info=settings.stim_info
+            )
+        return self._readers[dataset]
+
+    def simulation(self, dataset: str) -> SimulationSpec | None:
+        """Return the simulator's specification of a data set, or None for real data."""
+        settings = self.config.datasets[dataset].simulate
+        return None if settings is None else SimulationSpec.from_mapping(settings)
+
+    def subjects(self, dataset: str) -> list[str]:
+        """Return the subjects to analyse."""
+        wanted = self.config.datasets[dataset].subjects
+        return self.reader(dataset).subjects() if wanted == "all" else list(wanted)
+
+    def roi_sizes(self, dataset: str, subject: str, hemisphere: str) -> dict[str, int]:
+        """Return the number of vertices of every ROI, before any job has run."""
+        key = (dataset, subject, hemisphere)
+        if key not in self._sizes:
+            spec = self.simulation(dataset)
+            self._sizes[key] = (
+                self.reader(dataset).roi_sizes(subject, hemisphere)
+                if spec is None
+                else roi_sizes(spec, subject, hemisphere)
+            )
+        return self._sizes[key]
+
+    # ---- units
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """Units of the tuning data set that are large enough to analyse.
+
+        Raises
+        ------
+        InputError
+            If none is.
+        """
+        units = [unit for unit, reason in self._all_units() if reason is None]
+        if not units:
+            raise InputError(
+                f"datasets.{self.dataset}.rois",
+                "no ROI with enough voxels in any subject and hemisphere",
+                f"at least one with {self.config.tuning.min_voxels} (tuning.min_voxels)",
+                "Choose other ROIs or lower tuning.min_voxels.",
+            )
+        return units
+
+    @cached_property
+    def skipped(self) -> list[Skipped]:
+        """Units that are not analysed, and why."""
+        return [
+            Skipped(self.dataset, unit.subject, unit.hemisphere, unit.roi, reason)
+            for unit, reason in self._all_units()
+            if reason is not None
+        ]
+
+    def _all_units(self) -> Iterator[tuple[Unit, str | None]]:
+        wanted = self.config.datasets[self.dataset].rois
+        least = self.config.tuning.min_voxels
+        for subject in self.subjects(self.dataset):
+            for hemisphere in HEMISPHERES:
+                sizes = self.roi_sizes(self.dataset, subject, hemisphere)
+                for roi in select_rois(wanted, sizes):
+                    n_voxels = sizes.get(roi, 0)
+                    reason = None
+                    if roi not in sizes:
+                        reason = "no mask of this subject names the ROI"
+                    elif n_voxels == 0:
+                        reason = "the ROI is empty"
+                    elif n_voxels < least:
+                        reason = f"{n_voxels} voxels, fewer than tuning.min_voxels = {least}"
+                    yield Unit(subject, hemisphere, roi, n_voxels), reason
+
+    # ---- paths
+
+    def path(
+        self,
+        stage: str,
+        name: str,
+        *,
+        dataset: str | None = None,
+        subject: str | None = None,
+        hemisphere: str | None = None,
+        roi: str | None = None,
+        method: str | None = None,
+    ) -> str:
+        """Return ``results/<stage>/<version>/sub-…/…/<name>``."""
+        version = self.versions.of(stage, dataset, method)
+        entities = entity_path(subject=subject, hemisphere=hemisphere, roi=roi, method=method)
+        return (Path(self.results) / stage / version / entities / name).as_posix()
+
+    def backbone(self) -> str:
+        """Return the path of the untuned network."""
+        return self.path(self.versions.backbone_stage(), "network.safetensors")
+
+    def network(self, unit: Unit, method: str) -> str:
+        """Return the path of the network of a unit and method."""
+        if method == UNTUNED:
+            return self.backbone()
+        return self.path("tune_network", "network.safetensors", **_entities(unit), method=method)
+
+    @property
+    def tuned_methods(self) -> list[str]:
+        """Methods that tune a network, in the order of the configuration."""
+        return [method for method in self.config.tuning.methods if method != UNTUNED]
+
+    def history(self, unit: Unit, method: str) -> str:
+        """Return the path of the training history of a tuned network."""
+        return self.path("tune_network", "history.csv", **_entities(unit), method=method)
+
+    def features(self, unit: Unit, method: str) -> str:
+        """Return the path of the Gram matrices of a network over its subject's images."""
+        entities = {"subject": unit.subject} if method == UNTUNED else _entities(unit)
+        return self.path("extract_features", "grams.h5", **entities, method=method)
+
+    def encoding(self, unit: Unit, method: str) -> str:
+        """Return the path of the encoding models of a unit and method."""
+        return self.path("encode_roi", "encoding.h5", **_entities(unit), method=method)
+
+    def tables(self) -> list[str]:
+        """Return the paths of all tables of a complete run."""
+        files = {
+            "tabulate_encoding": (
+                "encoding.csv",
+                "encoding_layers.csv",
+                "encoding_voxels.parquet",
+                "skipped.csv",
+            ),
+            "tabulate_comparison": ("comparison.csv",),
+        }
+        return [self.path(stage, name) for stage, names in files.items() for name in names]
+
+    def figures(self) -> list[str]:
+        """Return the paths of all figures of a complete run."""
+        files = {
+            "plot_encoding": (
+                "encoding_by_roi.png",
+                "encoding_by_layer.png",
+                "encoding_by_voxel.png",
+                "encoding_by_protocol.png",
+            ),
+            "plot_tuning": ("training_curves.png",),
+        }
+        return [self.path(stage, name) for stage, names in files.items() for name in names]
+
+    def current_versions(self) -> dict[str, str]:
+        """Return the version of every stage, by method or data set where it depends on them."""
+        found: dict[str, str] = {}
+        for stage in STAGES:
+            for dataset in self.config.datasets:
+                for method in self.config.tuning.methods:
+                    found[f"{stage}/{dataset}/{method}"] = self.versions.of(stage, dataset, method)
+        return _shortened(found)
+
+    def benchmarks(self) -> dict[str, list[str]]:
+        """Return the timing files of the current versions, by rule."""
+        folder = Path(self.results) / "benchmarks"
+        used = set(self.current_versions().values())
+        return {
+            stage: [
+                path.as_posix()
+                for path in sorted((folder / stage).rglob("*.tsv"))
+                if used & {part.removesuffix(".tsv") for part in path.parts}
+            ]
+            for stage in STAGES
+        }
+
+    def dataset_of(self, stage: str, version: str) -> str:
+        """Return the data set whose `stage` has this version.
+
+        Raises
+        ------
+        InputError
+            If no data set of the configuration has.
+        """
+        for dataset in self.config.datasets:
+            if self.versions.of(stage, dataset) == version:
+                return dataset
+        raise InputError(
+            f"{self.results}/{stage}/{version}",
+            "a version that this configuration does not make",
+            " or ".join(self.versions.of(stage, dataset) for dataset in self.config.datasets),
+            "Ask for the files of the current configuration.",
+        )
+
+
+def _entities(unit: Unit) -> dict[str, str]:
+    return {"subject": unit.subject, "hemisphere": unit.hemisphere, "roi": unit.roi}
+
+
+def _shortened(versions: dict[str, str]) -> dict[str, str]:
+    """Drop data set and method from the names of stages that have one version only."""
+    by_stage: dict[str, set[str]] = {}
+    for name, version in versions.items():
+        by_stage.setdefault(name.split("/")[0], set()).add(version)
+    return {
+        (name.split("/")[0] if len(by_stage[name.split("/")[0]]) == 1 else name): version
+        for name, version in versions.items()
+    }

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import get_type_hints
+
+import jsonschema
+import pytest
+import yaml
+
+from cortune.config import Config, ConfigError, document, schema
+from cortune.versions import canonical_json
+
+SIMULATED = {"layout": "algonauts2023", "subjects": ["subj01"], "simulate": {}}
+
+
+def minimal(**sections):
+    return {"datasets": {"nsd": dict(SIMULATED)}, **sections}
+
+
+def walk(rule, path=()):
+    for key, value in rule.get("properties", {}).items():
+        yield (*path, key), value
+        yield from walk(value, (*path, key))
+    if isinstance(rule.get("additionalProperties"), dict):
+        yield from walk(rule["additionalProperties"], (*path, "*"))
+
+
+def test_schema_is_valid_and_every_key_is_described():
+    jsonschema.Draft202012Validator.check_schema(schema())
+    undescribed = [".".join(path) for path, rule in walk(schema()) if "description" not in rule]
+    assert undescribed == []
+
+
+def test_every_default_satisfies_its_own_rule():
+    for path, rule in walk(schema()):
+        if "default" in rule:
+            jsonschema.validate(rule["default"], rule), path
+
+
+def test_every_leaf_has_a_default_but_the_required_and_derived():
+    missing = {
+        ".".join(path)
+        for path, rule in walk(schema())
+        if "default" not in rule and "properties" not in rule and path != ("datasets",)
+    }
+    assert missing == {
+        "datasets.*.layout",
+        "datasets.*.simulate.vertices",
+        "tuning.dataset",
+    }
+
+
+def test_typed_view_has_the_keys_of_the_schema():
+    def compare(kind, rule, where):
+        own = {field.name for field in fields(kind)}
+        assert own == set(rule["properties"]), where
+        for name, hint in get_type_hints(kind).items():
+            if isinstance(hint, type) and is_dataclass(hint):
+                compare(hint, rule["properties"][name], f"{where}.{name}")
+
+    compare(Config, schema(), "config")
+
+
+def test_defaults_are_filled_and_numbers_are_floats():
+    config = Config.from_mapping(minimal(contrastive={"temperature": 1}))
+    assert config.contrastive.temperature == 1.0
+    assert isinstance(config.as_dict()["contrastive"]["temperature"], float)
+    assert config.tuning.dataset == "nsd"
+    assert config.encoding.alphas.values() == pytest.approx([10.0**e for e in range(-1, 8)])
+
+
+def test_filling_defaults_is_idempotent():
+    once = Config.from_mapping(minimal()).as_dict()
+    twice = Config.from_mapping(once).as_dict()
+    assert canonical_json(twice) == canonical_json(once), "1 and 1.0 would be two versions"
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        (
+            {"contrastive": {"temprature": 0.1}},
+            ["contrastive.temprature", "did you mean temperature?"],
+        ),
+        ({"contrastiv": {}}, ["contrastiv", "did you mean contrastive?"]),
+        (
+            {"contrastive": {"learning_rate": "1e-4"}},
+            ["contrastive.learning_rate", "'1e-4'", "1.0e-4"],
+        ),
+        ({"contrastive": {"batch_size": 1}}, ["contrastive.batch_size", "1", "minimum of 2"]),
+        (
+            {"tuning": {"methods": ["contrastve"]}},
+            ["tuning.methods.0", "'contrastve'", "did you mean contrastive?"],
+        ),
+        ({"split": {"tune": 0.5}}, ["split", "0.75", "sum"]),
+        ({"tuning": {"dataset": "nod"}}, ["tuning.dataset", "'nod'", "nsd"]),
+        (
+            {"encoding": {"protocols": ["tune_test"]}},
+            ["encoding.protocols", "features.images", "all"],
+        ),
+        ({"device": "gpu"}, ["device", "'gpu'"]),
+        ({"seed": -1}, ["seed", "-1"]),
+        ({"seed": "one"}, ["seed", "'one'", "integer"]),
+    ],
+)
+def test_wrong_keys_and_values_are_named(section, words):
+    with pytest.raises(ConfigError) as caught:
+        Config.from_mapping(minimal(**section))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ({"layout": "algonauts2023"}, ["datasets.nsd", "neither", "root", "simulate"]),
+        ({**SIMULATED, "root": "data"}, ["datasets.nsd", "both"]),
+        ({**SIMULATED, "subjects": "all"}, ["datasets.nsd.subjects", "list"]),
+        ({**SIMULATED, "layout": "algonauts"}, ["datasets.nsd.layout", "algonauts2023?"]),
+        ({**SIMULATED, "rois": "earlyish"}, ["datasets.nsd.rois", "earlyish"]),
+        ({**SIMULATED, "simulate": {"n_images": 1}}, ["datasets.nsd.simulate.n_images", "20"]),
+        ({"subjects": ["subj01"]}, ["datasets.nsd", "layout"]),
+    ],
+)
+def test_wrong_data_sets_are_named(dataset, words):
+    with pytest.raises(ConfigError) as caught:
+        Config.from_mapping({"datasets": {"nsd": dataset}})
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_all_problems_come_at_once():
+    with pytest.raises(ConfigError) as caught:
+        Config.from_mapping(minimal(seed="x", device="gpu", contrastive={"epochs": 0}))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "\x00"])
+def test_files_that_are_no_configuration(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="config.yaml"):
+        Config.from_file(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        Config.from_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "nsd.yaml"])
+def test_shipped_configurations_are_valid(repository, name):
+    path = repository / "config" / name
+    config = Config.from_file(path)
+    written = yaml.safe_load(path.read_text())
+    assert config.seed == written["seed"]
+
+
+def test_the_documentation_of_keys_is_that_of_the_schema(repository):
+    written = (repository / "config" / "README.md").read_text()
+    assert written == document(), "run: python -m cortune.config > config/README.md"

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cortune.config import Config
+from cortune.versions import STAGES, Versions, canonical_json, entity_path, look_up
+
+BASE = {
+    "datasets": {
+        "nsd": {"layout": "algonauts2023", "subjects": ["subj01"], "rois": ["V1v"], "simulate": {}}
+    },
+    "backbone": {"name": "alexnet_small", "weights": "pretrain", "input_size": 64},
+}
+METHODS = ("untuned", "contrastive")
+
+
+def versions(**changes):
+    mapping = copy.deepcopy(BASE)
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        section = mapping
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    return Versions(Config.from_mapping(mapping).as_dict())
+
+
+def changed(before, after):
+    """Return the (stage, method) pairs whose version differs."""
+    return {
+        (stage, method)
+        for stage in STAGES
+        for method in METHODS
+        if before.of(stage, method=method) != after.of(stage, method=method)
+    }
+
+
+TABLES = {"tabulate_encoding", "tabulate_comparison", "plot_encoding"}
+
+
+def stages(*names, methods=METHODS):
+    return {(name, method) for name in names for method in methods}
+
+
+def test_version_looks_as_the_contract_says():
+    for stage in STAGES:
+        version = versions().of(stage, method="contrastive")
+        assert re.fullmatch(rf"{STAGES[stage].number}-[0-9a-f]{{8}}", version)
+
+
+def test_versions_are_the_same_in_another_process_and_order():
+    # Pinned: a change here means that everybody's results are recomputed.
+    config = Config.from_mapping(BASE).as_dict()
+    shuffled = json.loads(json.dumps(config, sort_keys=True))
+    assert Versions(config).of("encode_roi") == Versions(shuffled).of("encode_roi")
+
+
+def test_alphas_change_encoding_only():
+    different = changed(versions(), versions(encoding__alphas={"num": 5}))
+    assert different == stages("encode_roi", *TABLES)
+
+
+def test_temperature_changes_contrastive_tuning_and_what_follows():
+    different = changed(versions(), versions(contrastive__temperature=0.1))
+    assert different == (
+        stages("tune_network", "extract_features", "encode_roi", methods=["contrastive"])
+        | stages(*TABLES, "plot_tuning")
+    )
+
+
+@pytest.mark.parametrize("key", ["subjects", "rois"])
+def test_adding_a_subject_or_roi_changes_tables_and_figures_only(key):
+    more = {"subjects": ["subj01", "subj02"], "rois": ["V1v", "hV4"]}[key]
+    different = changed(versions(), versions(**{f"datasets__nsd__{key}": more}))
+    assert different == stages(*TABLES, "plot_tuning")
+
+
+def test_device_changes_nothing():
+    assert changed(versions(), versions(device="cpu")) == set()
+
+
+def test_seed_changes_everything_random():
+    different = changed(versions(), versions(seed=1))
+    assert {stage for stage, _ in different} == set(STAGES)
+
+
+def test_another_data_set_changes_nothing_of_this_one():
+    other = {"layout": "algonauts2023", "root": "elsewhere"}
+    more = versions(datasets__other=other, tuning__dataset="nsd")
+    assert changed(versions(), more) == set()
+    assert more.of("prepare_images", "other") != more.of("prepare_images", "nsd")
+
+
+def test_every_key_that_a_stage_reads_exists():
+    mapping = copy.deepcopy(BASE)
+    mapping["datasets"]["nsd"]["stim_info"] = "info.csv"
+    config = Config.from_mapping(mapping).as_dict()
+    config["datasets"]["nsd"]["root"] = "data"
+    known = Versions(config)
+    for stage in STAGES:
+        for method in METHODS:
+            for key in known.reads(stage, "nsd", method):
+                assert look_up(config, key) is not None, (stage, key)
+
+
+def test_provenance_names_config_and_inputs():
+    provenance = versions().provenance("encode_roi", method="contrastive", raw={"a": "b"})
+    written = json.loads(provenance.to_json())
+    assert set(written["inputs"]) == {"extract_features", "prepare_responses"}
+    assert written["config"]["encoding.folds"] == 5
+    assert written["raw"] == {"a": "b"}
+    assert written["version"] == versions().of("encode_roi", method="contrastive")
+
+
+def test_entity_path():
+    path = entity_path(roi="FFA-1", subject="subj01", hemisphere="lh", method="contrastive")
+    assert str(path) == "sub-subj01/hemi-lh/roi-FFA-1/method-contrastive"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(json_values)
+def test_canonical_json_round_trips_and_is_unique(value):
+    text = canonical_json(value)
+    assert json.loads(text) == value
+    assert canonical_json(json.loads(text)) == text
