@@ -1,0 +1,271 @@
+"""The stages that turn a data set, whatever its layout, into artifacts.
+
+``prepare_images`` decodes a subject's pictures once, ``prepare_responses`` gathers the
+responses of every ROI of a hemisphere so that one ROI is read without the others, and
+``split_images`` gives every image its set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortune.artifacts import hdf5_reader, hdf5_writer, sha256, write_csv, write_json_beside
+from cortune.data.images import build_cache
+from cortune.data.npy import check_finite, release_pages
+from cortune.data.readers import Reader
+from cortune.data.records import Responses
+from cortune.data.splits import SETS, split_table
+from cortune.errors import InputError
+from cortune.versions import Provenance
+
+if TYPE_CHECKING:
+    import h5py
+
+# Rows and columns of an HDF5 chunk (128 KiB), and rows held in memory at a time.
+_CHUNK = (512, 64)
+
+
+def prepare_images(
+    reader: Reader,
+    subject: str,
+    size: int,
+    cache_path: str | Path,
+    index_path: str | Path,
+    provenance: Provenance,
+    *,
+    workers: int = 1,
+) -> None:
+    """Decode a subject's images into a uint8 memory map and index it by identity.
+
+    Parameters
+    ----------
+    reader : Reader
+    subject : str
+    size : int
+        Width and height in pixels; the aspect ratio is not kept.
+    cache_path : path
+        ``.npy`` to write, (n_identities, size, size, 3); see
+        :func:`cortune.data.images.open_cache`.
+    index_path : path
+        CSV to write, ``identity,file``, one line per row of the cache; see
+        :func:`cortune.data.images.read_index`.
+    provenance : Provenance
+        Completed with a SHA-256 over all pictures.
+    workers : int
+        Decoding threads.
+    """
+    import pandas as pd
+
+    images = reader.images(subject)
+    digest = build_cache(images, size, cache_path, workers=workers)
+    unique = images.unique()
+    files = [_relative(file, reader.root) for file in unique.files]
+    provenance = replace(provenance, raw={**provenance.raw, "pictures": digest})
+    write_json_beside(cache_path, provenance)
+    write_csv(index_path, pd.DataFrame({"identity": unique.identities, "file": files}), provenance)
+
+
+def prepare_responses(
+    reader: Reader, subject: str, hemisphere: str, path: str | Path, provenance: Provenance
+) -> None:
+    """Write the responses of every vertex that belongs to an ROI, ordered by ROI.
+
+    The HDF5 file holds ``/responses`` (n_images, n_vertices) float32, ``/vertices``,
+    ``/mesh_vertices``, ``/noise_ceiling``, ``/constant`` (vertices whose responses are
+    all equal, which no model can score), ``/identities`` and the columns of each ROI
+    under ``/rois``. Columns are sorted by the ROIs they belong to, so an ROI lies in few
+    chunks. Memory is bounded by `_CHUNK` rows.
+
+    Parameters
+    ----------
+    reader : Reader
+    subject : str
+    hemisphere : {"lh", "rh"}
+    path : path
+    provenance : Provenance
+        Completed with the SHA-256 of the raw files.
+
+    Raises
+    ------
+    InputError
+        If the raw files do not fit together, hold NaN or infinity, or have no vertex in
+        any ROI.
+    """
+    responses = reader.responses(subject, hemisphere)
+    raw_files = reader.raw_files(subject, hemisphere)
+    columns = roi_order(responses.rois, len(responses.vertices))
+    if not len(columns):
+        raise InputError(
+            raw_files[0],
+            f"no vertex in any of {len(responses.rois)} ROIs",
+            "at least one ROI with vertices",
+            "Check the masks of this subject and hemisphere.",
+        )
+    raw = {_relative(file, reader.root): sha256(file) for file in raw_files}
+    provenance = replace(provenance, raw={**provenance.raw, **raw})
+    with hdf5_writer(path, provenance) as file:
+        constant = _write_values(file, responses.values, columns, raw_files[0])
+        for name in ("vertices", "mesh_vertices", "noise_ceiling"):
+            file.create_dataset(name, data=getattr(responses, name)[columns])
+        file.create_dataset("constant", data=constant)
+        file.create_dataset("identities", data=_utf8(responses.identities))
+        position = np.full(len(responses.vertices), -1)
+        position[columns] = np.arange(len(columns))
+        rois = file.create_group("rois", track_order=True)
+        for roi, vertices in responses.rois.items():
+            rois.create_dataset(roi, data=position[vertices])
+
+
+def roi_order(rois: Mapping[str, NDArray[np.int64]], n_vertices: int) -> NDArray[np.int64]:
+    """Return the vertices of any ROI, those of the same ROIs side by side.
+
+    Parameters
+    ----------
+    rois : mapping of str to array of int
+        Vertices of each ROI; the first has its vertices together, and so on.
+    n_vertices : int
+
+    Returns
+    -------
+    array of int64
+        Each vertex of the union once.
+    """
+    member = np.zeros((len(rois), n_vertices), bool)
+    for row, vertices in zip(member, rois.values(), strict=True):
+        row[vertices] = True
+    union = np.flatnonzero(member.any(axis=0))
+    return union[np.lexsort(~member[::-1, union])] if len(union) else union
+
+
+def read_responses(path: str | Path, roi: str) -> Responses:
+    """Read one ROI from the file of :func:`prepare_responses`.
+
+    Returns
+    -------
+    Responses
+        In memory, with the ROI's vertices as columns.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or does not know the ROI.
+    """
+    with hdf5_reader(path) as file:
+        if roi not in file["rois"]:
+            raise InputError(
+                path,
+                f"no ROI {roi!r}",
+                f"one of {', '.join(file['rois'])}",
+                "Ask for an ROI of the data set's masks.",
+            )
+        columns = file["rois"][roi][()]
+        return Responses(
+            values=_read_columns(file["responses"], columns),
+            vertices=file["vertices"][()][columns],
+            mesh_vertices=file["mesh_vertices"][()][columns],
+            identities=tuple(name.decode() for name in file["identities"][()]),
+            rois={roi: np.arange(len(columns))},
+            noise_ceiling=file["noise_ceiling"][()][columns],
+        )
+
+
+def split_images(
+    identities: Iterable[str],
+    seed: int,
+    fractions: Mapping[str, float],
+    path: str | Path,
+    provenance: Provenance,
+) -> None:
+    """Write the set of every identity as a CSV with the columns ``identity,set``.
+
+    Parameters
+    ----------
+    identities : iterable of str
+        In any order, repeated or not.
+    seed : int
+    fractions : mapping
+        Share of each of :data:`cortune.data.splits.SETS`.
+    path : path
+    provenance : Provenance
+
+    Raises
+    ------
+    InputError
+        If the shares do not sum to 1, or a set that has a share gets no image.
+    """
+    import pandas as pd
+
+    table = split_table(identities, seed, fractions)
+    missing = [name for name in SETS if fractions[name] > 0 and name not in set(table.values())]
+    if missing:
+        raise InputError(
+            "split",
+            f"no image for {', '.join(missing)} among {len(table)}",
+            "at least one image in every set with a share",
+            "Use more images, another seed, or a share of 0 for that set.",
+        )
+    write_csv(path, pd.DataFrame({"identity": list(table), "set": table.values()}), provenance)
+
+
+def _write_values(
+    file: h5py.File, values: NDArray[np.float32], columns: NDArray[np.int64], source: Path
+) -> NDArray[np.bool_]:
+    """Copy the columns block by block; return which of them are constant."""
+    from tqdm import tqdm
+
+    shape = (len(values), len(columns))
+    chunks = (min(_CHUNK[0], shape[0]), min(_CHUNK[1], shape[1]))
+    dataset = file.create_dataset("responses", shape, np.float32, chunks=chunks)
+    lowest, highest = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
+    blocks = list(range(0, len(values), _CHUNK[0]))
+    for start in tqdm(blocks, desc="responses", unit="block", mininterval=5):
+        block = np.array(values[start : start + _CHUNK[0]])
+        check_finite(source, block)
+        block = block[:, columns]
+        dataset[start : start + len(block)] = block
+        np.minimum(lowest, block.min(axis=0), out=lowest)
+        np.maximum(highest, block.max(axis=0), out=highest)
+        release_pages(values)
+    constant: NDArray[np.bool_] = lowest == highest
+    return constant
+
+
+def _read_columns(dataset: h5py.Dataset, columns: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Read columns one column of chunks at a time.
+
+    HDF5 selects scattered columns far slower than it reads whole ranges.
+    """
+    values = np.empty((dataset.shape[0], len(columns)), np.float32)
+    for where in _by_chunk(columns, dataset.chunks[1]):
+        first, last = columns[where].min(), columns[where].max()
+        values[:, where] = dataset[:, first : last + 1][:, columns[where] - first]
+    return values
+
+
+def _by_chunk(columns: NDArray[np.int64], width: int) -> Iterator[NDArray[np.int64]]:
+    """Group positions in `columns` by the chunk that holds the column."""
+    chunk = columns // width
+    for number in np.unique(chunk):
+        yield np.flatnonzero(chunk == number)
+
+
+def _relative(file: Path, root: Path) -> str:
+    """Name a raw file by its place in the data set, not on this machine."""
+    if file.is_relative_to(root):
+        return file.relative_to(root).as_posix()
+    return file.name
+
+
+def _utf8(names: Iterable[str]) -> NDArray[np.bytes_]:
+    """Return fixed-length UTF-8; HDF5 writes it faster than variable-length strings."""
+    import h5py
+
+    encoded = [name.encode() for name in names]
+    length = max(map(len, encoded), default=1)
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", length))

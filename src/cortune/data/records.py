@@ -1,0 +1,77 @@
+"""What a data set consists of, whatever its layout on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images a subject saw, in the order of the response rows.
+
+    Parameters
+    ----------
+    identities : tuple of str
+        ``coco:<id>`` where known, else ``nsd:<5 digits, 0-based>``, else ``stim:<name>``.
+    files : tuple of Path
+        One file per identity.
+    """
+
+    identities: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.identities) != len(self.files):
+            raise ValueError(f"{len(self.identities)} identities, {len(self.files)} files")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def unique(self) -> Images:
+        """Return every identity once, in order of first appearance."""
+        first: dict[str, Path] = {}
+        for identity, file in zip(self.identities, self.files, strict=True):
+            first.setdefault(identity, file)
+        return Images(tuple(first), tuple(first.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """Responses of one hemisphere of one subject.
+
+    Parameters
+    ----------
+    values : array (n_images, n_vertices), float32
+        One row per image; a memory map where the layout allows it.
+    vertices : array (n_vertices,), int64
+        Index of each column in the layout's own space. For Algonauts, the challenge
+        space: the column of the distributed response file.
+    mesh_vertices : array (n_vertices,), int64
+        Vertex of the surface mesh (fsaverage for Algonauts) that each column belongs to;
+        -1 where the data set does not say.
+    identities : tuple of str
+        Identity of each row's image.
+    rois : dict of str to array of int64
+        Columns of each ROI, ordered by vertex. ROIs may overlap and may be empty.
+    noise_ceiling : array (n_vertices,), float32
+        Explainable share of the variance in [0, 1]; NaN where unknown.
+    """
+
+    values: NDArray[np.float32]
+    vertices: NDArray[np.int64]
+    mesh_vertices: NDArray[np.int64]
+    identities: tuple[str, ...]
+    rois: dict[str, NDArray[np.int64]]
+    noise_ceiling: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        n_images, n_vertices = self.values.shape
+        if len(self.identities) != n_images:
+            raise ValueError(f"{len(self.identities)} identities, {n_images} rows")
+        for name in ("vertices", "mesh_vertices", "noise_ceiling"):
+            if getattr(self, name).shape != (n_vertices,):
+                raise ValueError(f"{name} {getattr(self, name).shape}, {n_vertices} columns")

@@ -1,0 +1,132 @@
+"""What one job needs of the prepared data: images, their sets, and one ROI's responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortune.data.images import open_cache, read_index
+from cortune.data.prepare import read_responses
+from cortune.data.splits import read_split
+from cortune.errors import InputError
+
+
+class PreparedImages(Protocol):
+    """Paths of a subject's prepared images (a Snakemake job's inputs)."""
+
+    images: str
+    index: str
+    split: str
+
+
+class PreparedUnit(PreparedImages, Protocol):
+    """Paths of a unit's prepared images and responses."""
+
+    responses: str
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Some images of a subject.
+
+    Parameters
+    ----------
+    cache : array (n_cached, s, s, 3), uint8
+        Memory map of all the subject's images.
+    rows : array (n_images,)
+        Rows of `cache`.
+    identities : tuple of str
+    sets : array of str (n_images,)
+        ``tune``, ``validation`` or ``test``.
+    """
+
+    cache: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    identities: tuple[str, ...]
+    sets: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitData:
+    """Images and responses of one ROI.
+
+    Parameters
+    ----------
+    images : ImageSet
+        In the order of the response rows.
+    responses : array (n_images, n_voxels), float32
+    vertices : array (n_voxels,)
+    """
+
+    images: ImageSet
+    responses: NDArray[np.float32]
+    vertices: NDArray[np.int64]
+
+    def rows(self, name: str) -> NDArray[np.int64]:
+        """Return the positions of one set's samples.
+
+        Raises
+        ------
+        InputError
+            If fewer than two images are in the set.
+        """
+        rows = np.flatnonzero(self.images.sets == name)
+        if len(rows) < 2:
+            raise InputError(
+                f"split.{name}",
+                f"{len(rows)} of {len(self.images)} images",
+                "at least 2",
+                "Raise that share of the split, or use more images.",
+            )
+        return rows
+
+
+def load_images(paths: PreparedImages, which: str = "all") -> ImageSet:
+    """Load a subject's images, each identity once.
+
+    Parameters
+    ----------
+    paths : PreparedImages
+    which : str
+        ``all``, or the name of one set.
+    """
+    identities = tuple(read_index(paths.index))
+    return _select(paths, identities, which)
+
+
+def load_unit(paths: PreparedUnit, roi: str) -> UnitData:
+    """Load the images and responses of one ROI, rows in the responses' order.
+
+    Raises
+    ------
+    InputError
+        If the ROI or an image is missing from the prepared files.
+    """
+    responses = read_responses(paths.responses, roi)
+    images = _select(paths, responses.identities, "all")
+    return UnitData(images, np.asarray(responses.values), responses.vertices)
+
+
+def _select(paths: PreparedImages, identities: Sequence[str], which: str) -> ImageSet:
+    index, split = read_index(paths.index), read_split(paths.split)
+    missing = [
+        identity for identity in identities if identity not in index or identity not in split
+    ]
+    if missing:
+        raise InputError(
+            paths.index,
+            f"no image {missing[0]} ({len(missing)} missing)",
+            "every image that has responses",
+            "Remove the prepared images and run the workflow again.",
+        )
+    kept = [i for i in identities if which in ("all", split[i])]
+    sets = np.array([split[i] for i in kept], dtype=np.str_)
+    rows = np.array([index[i] for i in kept], dtype=np.int64)
+    return ImageSet(open_cache(paths.images), rows, tuple(kept), sets)
