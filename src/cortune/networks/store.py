@@ -1,0 +1,115 @@
+"""Networks as artifacts: safetensors with the model's name and provenance in the header."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cortune.artifacts import PathLike, write_safetensors
+from cortune.errors import InputError
+from cortune.networks.backbones import build_backbone, class_scores
+from cortune.versions import Provenance
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_BACKBONE, _HEAD = "backbone.", "head."
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """A network read from its artifact.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+        In evaluation mode.
+    name : str
+        Name of the model.
+    num_classes : int
+        Width of its output.
+    tuned_on : tuple of str
+        Identities of the images that tuning saw or selected on; empty if untuned. Nothing
+        that scores the network may be among them.
+    """
+
+    backbone: nn.Module
+    name: str
+    num_classes: int
+    tuned_on: tuple[str, ...]
+
+
+def n_scores(model: nn.Module, input_size: int) -> int:
+    """Return the width of a network's output."""
+    import torch
+
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        width = class_scores(model(torch.zeros(1, 3, input_size, input_size))).shape[1]
+    model.train(training)
+    return int(width)
+
+
+def save_network(
+    path: PathLike,
+    backbone: nn.Module,
+    provenance: Provenance,
+    *,
+    name: str,
+    num_classes: int,
+    head: Mapping[str, Tensor] | None = None,
+    tuned_on: Sequence[str] = (),
+) -> None:
+    """Save a backbone, the head and the identities it was tuned on, as safetensors."""
+    tensors = {_BACKBONE + key: value for key, value in backbone.state_dict().items()}
+    tensors |= {_HEAD + key: value for key, value in (head or {}).items()}
+    arrays = {key: value.detach().cpu().contiguous().numpy() for key, value in tensors.items()}
+    description = {"name": name, "num_classes": num_classes, "tuned_on": sorted(tuned_on)}
+    write_safetensors(path, arrays, provenance, network=description)
+
+
+def load_network(path: PathLike) -> SavedNetwork:
+    """Load a saved network.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, or not a network of Cortune.
+    """
+    tensors, description = _read(path)
+    backbone = build_backbone(description["name"], num_classes=description["num_classes"])
+    backbone.load_state_dict(
+        {key.removeprefix(_BACKBONE): v for key, v in tensors.items() if key.startswith(_BACKBONE)}
+    )
+    return SavedNetwork(
+        backbone.eval(),
+        description["name"],
+        description["num_classes"],
+        tuple(description["tuned_on"]),
+    )
+
+
+def load_head(path: PathLike) -> dict[str, Tensor]:
+    """Load the head that a network was tuned with, by parameter name."""
+    tensors, _ = _read(path)
+    return {key.removeprefix(_HEAD): v for key, v in tensors.items() if key.startswith(_HEAD)}
+
+
+def _read(path: PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(metadata["cortune"])["network"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise InputError(
+            path,
+            f"no readable network ({error})",
+            "a network saved by Cortune",
+            "Remove it and run the workflow again: it will be rebuilt.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Tuning of networks: losses, methods, one training loop."""

@@ -1,0 +1,195 @@
+"""The training loop: one for every method, resumable and deterministic."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cortune.artifacts import atomic
+from cortune.errors import CortuneError
+from cortune.networks.backbones import normalise
+from cortune.networks.device import Runtime
+from cortune.seeds import torch_seed
+from cortune.tuning.batches import Batches
+
+History = list[dict[str, float]]
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train.
+
+    Parameters
+    ----------
+    epochs : int
+    learning_rate : float
+        Peak learning rate.
+    schedule : callable
+        Factor of the learning rate by progress in [0, 1].
+    """
+
+    epochs: int
+    learning_rate: float
+    schedule: Callable[[float], float] = lambda progress: 1.0
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    runtime: Runtime,
+    *,
+    seed: int,
+    watch: Callable[[], dict[str, float]],
+    checkpoint: Path | None = None,
+    identity: str = "",
+) -> History:
+    """Train `model` in place.
+
+    Each epoch reseeds torch from (seed, epoch), so that a run resumed from a checkpoint
+    draws the same dropout masks and ends with the same bytes as an undisturbed one.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On the runtime's device.
+    objective : callable
+        ``objective(images, targets)`` with normalised images (n, 3, s, s): scalar loss.
+    batches : Batches
+    optimizer : torch.optim.Optimizer
+    plan : Plan
+    runtime : Runtime
+    seed : int
+    watch : callable
+        Measures the model, in evaluation mode, after each epoch.
+    checkpoint : Path, optional
+        Where to save the state after each epoch, and to resume from if it exists.
+    identity : str
+        What is trained; a checkpoint of anything else is ignored.
+
+    Returns
+    -------
+    list of dict
+        Per epoch: ``epoch``, ``loss`` and what `watch` measured.
+
+    Raises
+    ------
+    CortuneError
+        If the loss is not finite.
+    """
+    history = resume(checkpoint, identity, model, optimizer) if checkpoint else []
+    n_steps = plan.epochs * batches.steps_per_epoch
+    bar = tqdm(
+        range(len(history), plan.epochs),
+        initial=len(history),
+        total=plan.epochs,
+        unit="epoch",
+        file=sys.stderr,
+        mininterval=5,
+    )
+    for epoch in bar:
+        torch.manual_seed(torch_seed(seed, "epoch", epoch))
+        model.train()
+        started = time.perf_counter()
+        loss = torch.zeros((), device=runtime.device)
+        for step, (images, targets) in enumerate(batches.epoch(epoch)):
+            progress = (epoch * batches.steps_per_epoch + step) / n_steps
+            for group in optimizer.param_groups:
+                group["lr"] = plan.learning_rate * plan.schedule(progress)
+            loss += _step(objective, optimizer, runtime, images, targets)
+        mean_loss = float(loss) / batches.steps_per_epoch
+        if not torch.isfinite(loss):
+            raise CortuneError(
+                f"epoch {epoch + 1}: found a loss of {mean_loss}, expected a finite one. Lower the "
+                "learning rate, or check the responses with `cortune check`."
+            )
+        rate = len(batches) / (time.perf_counter() - started)
+        model.eval()
+        history.append({"epoch": epoch + 1, "loss": mean_loss, **watch()})
+        bar.set_postfix_str(f"loss {mean_loss:.4f}, {rate:.0f} images/s")
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, identity, model, optimizer, history)
+    return history
+
+
+def _step(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    runtime: Runtime,
+    images: Tensor,
+    targets: Tensor,
+) -> Tensor:
+    images = normalise(images.to(runtime.device, non_blocking=True))
+    targets = targets.to(runtime.device, non_blocking=True)
+    with runtime.autocast():
+        loss = objective(images, targets)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def save_checkpoint(
+    path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer, history: History
+) -> None:
+    """Save model, optimizer and history as one safetensors file."""
+    tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}
+    metadata = {"identity": identity, "history": json.dumps(history)}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def resume(
+    path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> History:
+    """Restore a checkpoint of the same `identity`; return its history, or [] if none.
+
+    A checkpoint that cannot be read is ignored: training then starts afresh.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("identity") != identity:
+                return []
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return []
+    model.load_state_dict(
+        {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    )
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(
+        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    return list(json.loads(metadata["history"]))
+
+
+def one_cycle(progress: float, warm_up: float = 0.2) -> float:
+    """Rise linearly to 1 over the warm-up, then fall to 0 along a cosine."""
+    import math
+
+    if progress < warm_up:
+        return (progress + 0.02) / (warm_up + 0.02)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))

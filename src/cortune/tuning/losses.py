@@ -1,0 +1,34 @@
+"""Losses of tuning."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def cosine_similarities(image_z: Tensor, response_z: Tensor) -> Tensor:
+    """Return the cosine similarity of every image (row) with every response (column)."""
+    return functional.normalize(image_z.float()) @ functional.normalize(response_z.float()).T
+
+
+def infonce(image_z: Tensor, response_z: Tensor, temperature: float) -> Tensor:
+    r"""InfoNCE: tell the response to each image from the other responses of the batch.
+
+    .. math:: L = -\frac1K \sum_i \left[ s_{ii}/\tau - \log \sum_j \exp(s_{ij}/\tau) \right]
+
+    with :math:`s_{ij}` the cosine similarity of image i and response j. Its value is at
+    most log K minus the mutual information (van den Oord et al. 2018).
+
+    Parameters
+    ----------
+    image_z, response_z : Tensor of shape (n, z)
+    temperature : float
+
+    Returns
+    -------
+    Tensor
+        Scalar, in nats.
+    """
+    scores = cosine_similarities(image_z, response_z) / temperature
+    return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

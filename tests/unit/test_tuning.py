@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cortune.artifacts import read_provenance
+from cortune.config import Contrastive, Pretrain
+from cortune.data.units import ImageSet, UnitData
+from cortune.errors import CortuneError
+from cortune.networks.backbones import build_backbone
+from cortune.networks.device import choose_runtime
+from cortune.networks.heads import ContrastiveModel
+from cortune.networks.store import load_head, load_network, save_network
+from cortune.tuning import stages
+from cortune.tuning.batches import Batches
+from cortune.tuning.loop import one_cycle, train
+from cortune.tuning.losses import infonce
+from cortune.tuning.methods import METHODS
+from cortune.tuning.pretrain import classification
+from cortune.versions import Provenance
+
+PROVENANCE = Provenance("tune_network", "1-00000000", 0)
+SETTINGS = Contrastive(temperature=0.3, batch_size=16, epochs=3, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def runtime():
+    return choose_runtime("cpu", "float32", threads=1)
+
+
+@pytest.fixture(scope="module")
+def unit():
+    """Images of 32 pixels whose mean colours drive 30 voxels."""
+    random = np.random.default_rng(0)
+    colours = random.uniform(0, 255, (100, 1, 1, 3))
+    images = np.clip(colours + random.normal(0, 20, (100, 32, 32, 3)), 0, 255).astype(np.uint8)
+    responses = (colours[:, 0, 0] / 255 - 0.5) @ random.normal(size=(3, 30))
+    responses += random.normal(0, 0.1, responses.shape)
+    sets = np.array(["tune"] * 70 + ["validation"] * 15 + ["test"] * 15)
+    identities = tuple(f"nsd:{i:05d}" for i in range(100))
+    return UnitData(
+        ImageSet(images, np.arange(100), identities, sets),
+        responses.astype(np.float32),
+        np.arange(30),
+    )
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    path = tmp_path_factory.mktemp("backbone") / "network.safetensors"
+    model = build_backbone("alexnet_small", seed=1, num_classes=10)
+    save_network(path, model, PROVENANCE, name="alexnet_small", num_classes=10)
+    return path
+
+
+def outputs(folder):
+    return SimpleNamespace(
+        network=folder / "network.safetensors",
+        history=folder / "history.csv",
+        accuracy=folder / "accuracy.json",
+    )
+
+
+def tune(folder, unit, backbone, runtime, settings=SETTINGS):
+    out = outputs(folder)
+    stages.tune_network("contrastive", unit, settings, backbone, out, PROVENANCE, runtime)
+    return out
+
+
+# ---- losses
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(2, 12), st.integers(1, 6), st.floats(0.05, 2), st.integers(0, 99))
+def test_infonce_equals_its_formula(n, z, temperature, seed):
+    random = np.random.default_rng(seed)
+    image_z, response_z = random.normal(size=(2, n, z))
+    a = image_z / np.linalg.norm(image_z, axis=1, keepdims=True)
+    b = response_z / np.linalg.norm(response_z, axis=1, keepdims=True)
+    s = np.exp(a @ b.T / temperature)
+    expected = -np.mean(np.log(np.diag(s) / s.sum(1)))
+    found = infonce(torch.tensor(image_z), torch.tensor(response_z), temperature)
+    assert float(found) == pytest.approx(expected, abs=1e-4)
+
+
+def test_infonce_tells_responses_apart_not_images():
+    """The denominator runs over the responses of the batch, for each image (published code)."""
+    image_z = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    response_z = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    scores = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    expected = -(torch.log_softmax(scores, 1).diagonal().mean())
+    assert float(infonce(image_z, response_z, 1.0)) == pytest.approx(float(expected))
+
+
+def test_published_dimensions():
+    model = ContrastiveModel(torch.nn.Identity(), n_scores=1000, n_voxels=444)
+    assert model.image_map.weight.shape == (355, 1000)
+    assert model.response_map.weight.shape == (355, 444)
+    assert model.projection[-1].weight.shape == (88, 355)
+    assert model.image_map.bias is None
+    assert model.projection[-1].bias is None
+
+
+# ---- batches
+
+
+def test_an_epoch_shows_every_sample_once_in_an_order_of_its_own(unit):
+    batches = Batches(unit.images.cache, np.arange(50), np.arange(50), batch_size=16, seed=0)
+    first, second, again = (
+        torch.cat([targets for _, targets in batches.epoch(epoch)]).tolist() for epoch in (0, 1, 0)
+    )
+    assert sorted(first) == list(range(50))
+    assert first == again != second
+
+
+def test_a_last_batch_of_one_is_dropped(unit):
+    batches = Batches(unit.images.cache, np.arange(33), np.arange(33), batch_size=16, seed=0)
+    sizes = [len(targets) for _, targets in batches.epoch(0)]
+    assert sizes == [16, 16]
+    assert batches.steps_per_epoch == 2
+    assert sum(len(targets) for _, targets in batches.in_order()) == 33
+
+
+def test_a_batch_larger_than_the_set_is_the_set(unit):
+    batches = Batches(unit.images.cache, np.arange(10), np.arange(10), batch_size=1024, seed=0)
+    assert [len(targets) for _, targets in batches.epoch(0)] == [10]
+
+
+def test_workers_change_nothing(unit):
+    shown = []
+    for workers in (0, 1):
+        batches = Batches(
+            unit.images.cache, np.arange(40), np.arange(40), batch_size=16, seed=0, workers=workers
+        )
+        shown.append([(images.sum().item(), t.tolist()) for images, t in batches.epoch(0)])
+    assert shown[0] == shown[1]
+
+
+# ---- the loop
+
+
+def test_tuning_learns_what_drives_the_voxels(tmp_path, unit, backbone, runtime):
+    settings = Contrastive(temperature=0.3, batch_size=32, epochs=12, learning_rate=1e-3)
+    out = tune(tmp_path, unit, backbone, runtime, settings)
+    history = pd.read_csv(out.history)
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0] - 0.3
+    assert history["validation_bound_nats"].iloc[-1] > 0.3
+    assert (history["validation_bound_nats"] <= math.log(15)).all()
+
+
+def test_all_weights_are_trained(tmp_path, unit, backbone, runtime):
+    out = tune(tmp_path, unit, backbone, runtime)
+    before, after = (load_network(p).backbone.state_dict() for p in (backbone, out.network))
+    unchanged = [k for k, v in before.items() if v.is_floating_point() and torch.equal(v, after[k])]
+    assert unchanged == []
+    assert set(load_head(out.network)) >= {"image_map.weight", "response_map.weight"}
+
+
+def test_a_network_remembers_what_it_was_tuned_on(tmp_path, unit, backbone, runtime):
+    out = tune(tmp_path, unit, backbone, runtime)
+    assert load_network(out.network).tuned_on == unit.images.identities[:85]
+    assert read_provenance(out.network) == PROVENANCE.as_dict()
+
+
+def test_test_images_do_not_touch_tuning(tmp_path, unit, backbone, runtime):
+    """Spoiling the test images and their responses leaves the network as it was."""
+    one = tune(tmp_path / "one", unit, backbone, runtime)
+    images, responses = unit.images.cache.copy(), unit.responses.copy()
+    images[85:], responses[85:] = 0, np.nan
+    spoilt = UnitData(
+        ImageSet(images, unit.images.rows, unit.images.identities, unit.images.sets),
+        responses,
+        unit.vertices,
+    )
+    a = load_network(one.network).backbone.state_dict()
+    two = tune(tmp_path / "two", spoilt, backbone, runtime)
+    b = load_network(two.network).backbone.state_dict()
+    # The head's seed depends on the path, so the networks are compared by a third, unspoilt one.
+    three = tune(tmp_path / "two", unit, backbone, runtime)
+    c = load_network(three.network).backbone.state_dict()
+    assert all(torch.equal(b[key], c[key]) for key in b)
+    assert a.keys() == b.keys()
+
+
+def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
+    tmp_path, unit, backbone, runtime, monkeypatch
+):
+    expected = tune(tmp_path, unit, backbone, runtime).network.read_bytes()
+    (tmp_path / "network.safetensors").unlink()
+
+    class Killed(BaseException):
+        pass
+
+    epochs = []
+    original = stages.METHODS["contrastive"]
+
+    def dying(*args):
+        task = original(*args)
+
+        def watch(validation, runtime):
+            epochs.append(1)
+            if len(epochs) == 3:
+                raise Killed
+            return task.watch(validation, runtime)
+
+        return type(task)(task.model, task.objective, task.optimizer, task.plan, watch)
+
+    monkeypatch.setitem(METHODS, "contrastive", dying)
+    with pytest.raises(Killed):
+        tune(tmp_path, unit, backbone, runtime)
+    assert not (tmp_path / "network.safetensors").exists()
+    assert list(tmp_path.glob("*.checkpoint"))
+    monkeypatch.setitem(METHODS, "contrastive", original)
+    counted = []
+
+    def counting(*args):
+        task = original(*args)
+
+        def objective(images, responses):
+            counted.append(1)
+            return task.objective(images, responses)
+
+        return type(task)(task.model, objective, task.optimizer, task.plan, task.watch)
+
+    monkeypatch.setitem(METHODS, "contrastive", counting)
+    resumed = tune(tmp_path, unit, backbone, runtime)
+    assert len(counted) == 5, "one epoch of 70 images in batches of 16 was left to do"
+    assert resumed.network.read_bytes() == expected
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_broken_checkpoint_is_ignored(tmp_path, unit, backbone, runtime, content):
+    expected = tune(tmp_path, unit, backbone, runtime).network.read_bytes()
+    (tmp_path / "network.checkpoint").write_bytes(content)
+    assert tune(tmp_path, unit, backbone, runtime).network.read_bytes() == expected
+
+
+def test_a_diverging_loss_stops_with_a_message(unit, runtime):
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    batches = Batches(unit.images.cache, np.arange(20), np.arange(20), batch_size=10, seed=0)
+    plan = stages.METHODS["contrastive"](torch.nn.Identity(), 3, 5, SETTINGS).plan
+
+    def objective(images, targets):
+        return (model(images.mean((2, 3))) * float("inf")).mean()
+
+    with pytest.raises(CortuneError, match="finite"):
+        train(model, objective, batches, optimizer, plan, runtime, seed=0, watch=dict)
+
+
+def test_bfloat16_tunes_as_well(tmp_path, unit, backbone):
+    half = choose_runtime("cpu", "bfloat16", threads=1)
+    settings = Contrastive(temperature=0.3, batch_size=32, epochs=12, learning_rate=1e-3)
+    history = pd.read_csv(tune(tmp_path, unit, backbone, half, settings).history)
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0] - 0.3
+    saved = load_network(tmp_path / "network.safetensors").backbone
+    assert {p.dtype for p in saved.parameters()} == {torch.float32}
+
+
+def test_asking_for_a_missing_gpu_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(CortuneError, match="no CUDA device"):
+        choose_runtime("cuda")
+
+
+def test_one_cycle_rises_and_falls():
+    rates = [one_cycle(p) for p in np.linspace(0, 1, 101)]
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates[0] < 0.15 and rates[-1] < 0.01
+    assert int(np.argmax(rates)) in range(19, 22)
+
+
+def test_classification_learns(unit, runtime):
+    labels = (unit.images.cache.mean((1, 2))[:, 0] > 127).astype(np.int64)
+    model = build_backbone("alexnet_small", num_classes=2)
+    task = classification(model, Pretrain(100, 2, 6, 16, 2e-3))
+    batches = Batches(unit.images.cache, np.arange(70), labels[:70], batch_size=16, seed=0)
+    held_out = Batches(unit.images.cache, np.arange(70, 100), labels[70:], batch_size=16, seed=0)
+    history = train(
+        task.model,
+        task.objective,
+        batches,
+        task.optimizer,
+        task.plan,
+        runtime,
+        seed=0,
+        watch=lambda: task.watch(held_out, runtime),
+    )
+    assert history[-1]["validation_accuracy"] > 0.8
