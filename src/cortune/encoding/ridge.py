@@ -1,0 +1,174 @@
+r"""Principal components and ridge regression from a Gram matrix.
+
+With :math:`K = X X^\top` centred on the fit images and :math:`K = U \Lambda U^\top`, the
+scores of the fit images on their principal components are
+:math:`P = U \Lambda^{1/2}`, those of an image :math:`t` follow from its centred inner
+products with the fit images, :math:`p_t = k_t U \Lambda^{-1/2}`, and because
+:math:`P^\top P = \Lambda` is diagonal, ridge for every penalty and every target is
+
+.. math:: \hat Y_t(\alpha) = p_t\,(\Lambda + \alpha)^{-1} P^\top (Y - \bar Y) + \bar Y .
+
+The result is that of ``PCA(n_components, svd_solver="full")`` followed by
+``Ridge(alpha, fit_intercept=True)`` of scikit-learn, without the features.
+
+Precision. Centring a Gram subtracts nearly equal numbers, the scores on small
+components divide by small eigenvalues, and both errors would reach the correlations:
+centring, eigendecomposition and projection run in float64, on one ``n_fit x n_fit``
+matrix at a time. What grows with targets and penalties runs in the targets' precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from array_api_compat import array_namespace
+
+from cortune.encoding.arrays import Array
+from cortune.encoding.scores import pearson_r, varies
+
+
+@dataclass(frozen=True)
+class Components:
+    r"""Principal components of the fit images.
+
+    Parameters
+    ----------
+    axes : array of shape (n_fit, k), float64
+        Orthonormal left singular vectors :math:`U` of the centred features.
+    eigenvalues : array of shape (k,), float64
+        :math:`\Lambda`, descending, numerically zero ones left out.
+    row_mean : array of shape (n_fit,), float64
+        Mean inner product of each fit image with the fit images.
+    """
+
+    axes: Array
+    eigenvalues: Array
+    row_mean: Array
+
+
+def principal_components(gram: Array, n_components: int) -> Components:
+    """Decompose the uncentred Gram of the fit images.
+
+    An eigenvalue counts as zero below the size that rounding of the Gram's entries
+    gives a zero eigenvalue (the spectral norm of the matrix of rounding errors).
+
+    Parameters
+    ----------
+    gram : array of shape (n_fit, n_fit), float32 or float64
+    n_components : int
+        Components to keep at most.
+    """
+    xp = array_namespace(gram)
+    n = gram.shape[0]
+    rounding = n**0.5 * xp.finfo(gram.dtype).eps + n * xp.finfo(xp.float64).eps
+    centred = xp.astype(gram, xp.float64, copy=True)
+    zero = rounding * xp.max(xp.linalg.diagonal(centred))
+    row_mean = xp.mean(centred, axis=0)
+    centred -= row_mean
+    centred -= xp.mean(centred, axis=1)[:, None]
+    eigenvalues, axes = xp.linalg.eigh(centred)
+    k = min(n_components, int(xp.sum(xp.astype(eigenvalues > zero, xp.int64))))
+    return Components(
+        axes=xp.flip(axes[:, n - k :], axis=1),
+        eigenvalues=xp.flip(eigenvalues[n - k :], axis=0),
+        row_mean=row_mean,
+    )
+
+
+def project(components: Components, cross_gram: Array) -> Array:
+    """Return the scores of images on the components of the fit images.
+
+    Parameters
+    ----------
+    components : Components
+    cross_gram : array of shape (n_images, n_fit)
+        Uncentred inner products of the images with the fit images.
+
+    Returns
+    -------
+    scores : array of shape (n_images, k), float64
+    """
+    xp = array_namespace(cross_gram)
+    centred = xp.astype(cross_gram, xp.float64) - components.row_mean
+    centred -= xp.mean(centred, axis=1)[:, None]
+    return (centred @ components.axes) / xp.sqrt(components.eigenvalues)
+
+
+def rotate(axes: Array, Y: Array) -> Array:
+    r"""Return :math:`U^\top (Y - \bar Y)`, all of ridge that does not depend on alpha.
+
+    Parameters
+    ----------
+    axes : array of shape (n_fit, k)
+    Y : array of shape (n_fit, n_targets)
+
+    Returns
+    -------
+    rotated : array of shape (k, n_targets)
+        Zero where a target is constant.
+    """
+    xp = array_namespace(Y)
+    mean = xp.mean(xp.astype(Y, xp.float64), axis=0)
+    centred = xp.where(varies(Y), Y - xp.astype(mean, Y.dtype), xp.zeros_like(Y))
+    return axes.T @ centred
+
+
+def predict(scores: Array, eigenvalues: Array, rotated: Array, alpha: Array) -> Array:
+    r"""Return ridge predictions less the targets' means, :math:`\hat Y - \bar Y`.
+
+    Parameters
+    ----------
+    scores : array of shape (n_images, k)
+        From :func:`project`.
+    eigenvalues : array of shape (k,)
+    rotated : array of shape (k, n_targets)
+        From :func:`rotate`.
+    alpha : array of shape (1,) or (n_targets,)
+        One penalty, or one for each target.
+
+    Returns
+    -------
+    predictions : array of shape (n_images, n_targets)
+    """
+    xp = array_namespace(scores)
+    weights = xp.astype(_shrinkage(eigenvalues, alpha), rotated.dtype) * rotated
+    return scores @ weights
+
+
+def score_alphas(
+    scores: Array, eigenvalues: Array, rotated: Array, Y: Array, alphas: Array
+) -> Array:
+    """Return Pearson r of every target's prediction, for every penalty.
+
+    Parameters
+    ----------
+    scores : array of shape (n_images, k)
+        Of the held-out images, less the mean of each column.
+    eigenvalues, rotated : array
+        As in :func:`predict`.
+    Y : array of shape (n_images, n_targets)
+        Held-out responses, standardised (:func:`cortune.encoding.scores.standardise`).
+    alphas : array of shape (n_alphas,), float64
+
+    Returns
+    -------
+    r : array of shape (n_alphas, n_targets)
+        NaN where the target or its prediction is constant.
+    """
+    xp = array_namespace(scores)
+    if eigenvalues.shape[0] == 0:
+        return xp.full_like(Y[:1, :], xp.nan) * xp.ones_like(alphas, dtype=Y.dtype)[:, None]
+    # r ignores scale: unit columns keep sums of squares far from float32's underflow.
+    norm = xp.sqrt(xp.sum(rotated * rotated, axis=0))
+    rotated = rotated / xp.where(norm > 0, norm, 1.0)
+    shrinkage = _shrinkage(eigenvalues, alphas)
+    shrinkage = xp.astype(shrinkage / xp.max(shrinkage, axis=0), rotated.dtype)
+    return xp.stack(
+        [pearson_r(Y, scores @ (shrinkage[:, a : a + 1] * rotated)) for a in range(alphas.shape[0])]
+    )
+
+
+def _shrinkage(eigenvalues: Array, alpha: Array) -> Array:
+    """Return sqrt(lambda) / (lambda + alpha), of shape (k, n_alphas), float64."""
+    xp = array_namespace(eigenvalues)
+    return xp.sqrt(eigenvalues)[:, None] / (eigenvalues[:, None] + alpha)

@@ -1,0 +1,84 @@
+"""The stage that fits encoding models: one network, one ROI of one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortune.artifacts import PathLike, hdf5_reader
+from cortune.data.prepare import read_responses
+from cortune.data.splits import assert_disjoint
+from cortune.encoding.protocols import Settings, encode_unit
+from cortune.encoding.results import write_encoding
+from cortune.errors import InputError
+from cortune.features import Grams
+from cortune.versions import Provenance
+
+
+def encode_roi(
+    grams: PathLike,
+    responses: PathLike,
+    roi: str,
+    path: PathLike,
+    provenance: Provenance,
+    settings: Settings,
+    *,
+    protocols: Sequence[str],
+    n_folds: int,
+) -> None:
+    """Fit, select and score the encoding models of one unit.
+
+    Parameters
+    ----------
+    grams : path
+        Gram matrices of a network (:func:`cortune.features.extract_features`).
+    responses : path
+        Prepared responses (:func:`cortune.data.prepare.prepare_responses`).
+    roi : str
+    path : path
+        HDF5 file to write (:func:`cortune.encoding.results.write_encoding`).
+    provenance : Provenance
+    settings : Settings
+    protocols : sequence of str
+    n_folds : int
+
+    Raises
+    ------
+    LeakageError
+        If the network was tuned on an image that would score it.
+    InputError
+        If the two files do not hold the same images.
+    """
+    target = read_responses(Path(responses), roi)
+    with hdf5_reader(grams) as file:
+        network = Grams(file)
+        scored = network.identities[network.sets == "test"]
+        assert_disjoint(network.tuned_on.tolist(), scored.tolist(), f"{grams} and its test images")
+        results = encode_unit(
+            network,
+            target.values[_rows(network.identities, target.identities, grams)],
+            {name: network.sets == name for name in ("tune", "validation", "test")},
+            settings,
+            protocols=protocols,
+            n_folds=n_folds,
+            noise_ceiling=target.noise_ceiling,
+            vertices=target.vertices,
+        )
+    write_encoding(path, results, provenance)
+
+
+def _rows(wanted: Any, available: Sequence[str], grams: PathLike) -> np.ndarray[Any, Any]:
+    """Return the response row of every image of a Gram."""
+    row = {identity: position for position, identity in enumerate(available)}
+    missing = [identity for identity in wanted if identity not in row]
+    if missing:
+        raise InputError(
+            grams,
+            f"image {missing[0]} without responses ({len(missing)} such images)",
+            "images that the subject has responses to",
+            "Remove the file and run the workflow again: it will be rebuilt.",
+        )
+    return np.array([row[identity] for identity in wanted])
