@@ -1,0 +1,25 @@
+"""A brain with known truth: labelled scenes, voxel responses, data sets in real layouts."""
+
+from cortune.simulate.algonauts import simulate_algonauts, simulate_subject
+from cortune.simulate.brain import Brain, make_brain
+from cortune.simulate.layout import roi_sizes
+from cortune.simulate.responses import noiseless_responses
+from cortune.simulate.scenes import Scene, labelled_scenes, render_scene
+from cortune.simulate.spec import SimulationSpec, subject_image_ids
+from cortune.simulate.trials import Session, sessions
+
+__all__ = [
+    "Brain",
+    "Scene",
+    "Session",
+    "SimulationSpec",
+    "labelled_scenes",
+    "make_brain",
+    "noiseless_responses",
+    "render_scene",
+    "roi_sizes",
+    "sessions",
+    "simulate_algonauts",
+    "simulate_subject",
+    "subject_image_ids",
+]
