@@ -2,22 +2,85 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cortune.networks.backbones import class_scores
 
+IMAGE, RESPONSE, BOTH = "image", "response", "both"
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,
+}
 
-def projection(n_hidden: int, n_out: int) -> nn.Sequential:
-    """Return the shared MLP of the published recipe: h, h, then z, the last without bias."""
-    return nn.Sequential(
-        nn.Linear(n_hidden, n_hidden),
-        nn.BatchNorm1d(n_hidden),
-        nn.ReLU(),
-        nn.Linear(n_hidden, n_hidden),
-        nn.BatchNorm1d(n_hidden),
-        nn.ReLU(),
-        nn.Linear(n_hidden, n_out, bias=False),
-    )
+
+@dataclass(frozen=True)
+class Tagged:
+    """Responses of one subject, in a batch that a pooled model is trained on.
+
+    Parameters
+    ----------
+    subject : str
+    values : Tensor of shape (n, V)
+        V is the subject's own number of voxels.
+    """
+
+    subject: str
+    values: Tensor
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Tagged:
+        """Return the responses on a device."""
+        return Tagged(self.subject, self.values.to(device, non_blocking=non_blocking))
+
+
+class Projection(nn.Module):
+    """The MLP that both modalities pass: h, h, then z, the last layer without bias.
+
+    Parameters
+    ----------
+    n_hidden, n_out : int
+        h and z.
+    norm : {"batch", "layer"}
+    activation : {"relu", "gelu"}
+    per_modality : bool
+        Whether images and responses have norms of their own. With shared batch norms, as
+        published, each modality is normalised by its own batch while training but by
+        common running statistics afterwards.
+    """
+
+    def __init__(
+        self,
+        n_hidden: int,
+        n_out: int,
+        *,
+        norm: str = "batch",
+        activation: str = "relu",
+        per_modality: bool = False,
+    ) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(n_hidden, n_hidden) for _ in range(2)])
+        self.out = nn.Linear(n_hidden, n_out, bias=False)
+        self.norms = nn.ModuleDict(
+            {
+                name: nn.ModuleList([NORMS[norm](n_hidden) for _ in range(2)])
+                for name in ((IMAGE, RESPONSE) if per_modality else (BOTH,))
+            }
+        )
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, hidden: Tensor, modality: str) -> Tensor:
+        """Project (n, h) to (n, z)."""
+        norms: Any = self.norms[modality if modality in self.norms else BOTH]
+        for index, layer in enumerate(self.hidden):
+            hidden = self.activation(norms[index](layer(hidden)))
+        return self.out(hidden)  # type: ignore[no-any-return]
 
 
 class ContrastiveModel(nn.Module):
@@ -31,21 +94,80 @@ class ContrastiveModel(nn.Module):
     backbone : nn.Module
     n_scores : int
         Width of the backbone's output.
-    n_voxels : int
-        Number of voxels V; h = floor(0.8 V) and z = floor(0.2 V), at least 1.
+    n_voxels : int or mapping of str to int
+        Number of voxels V; or of each subject, for a model that pools subjects, which has
+        a response map for each.
+    projection : Projection
+        Its width is h.
+    temperature : float, optional
+        Start of a learned temperature; None where it is fixed.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        n_scores: int,
+        n_voxels: int | Mapping[str, int],
+        projection: Projection,
+        temperature: float | None = None,
+    ) -> None:
+        super().__init__()
+        n_hidden = projection.out.in_features
+        self.backbone = backbone
+        self.image_map = nn.Linear(n_scores, n_hidden, bias=False)
+        widths = n_voxels if isinstance(n_voxels, Mapping) else {BOTH: n_voxels}
+        self.response_maps = nn.ModuleDict(
+            {subject: nn.Linear(width, n_hidden, bias=False) for subject, width in widths.items()}
+        )
+        self.projection = projection
+        if temperature is not None:
+            self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+
+    def forward(self, images: Tensor, responses: Tensor | Tagged) -> tuple[Tensor, Tensor]:
+        """Embed images (n, 3, s, s) and responses (n, V): two tensors (n, z)."""
+        return self.embed_images(images), self.embed_responses(responses)
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed images (n, 3, s, s): (n, z)."""
+        return self.projection(  # type: ignore[no-any-return]
+            self.image_map(class_scores(self.backbone(images))), IMAGE
+        )
+
+    def embed_responses(self, responses: Tensor | Tagged) -> Tensor:
+        """Embed responses (n, V), tagged with their subject in a pooled model: (n, z)."""
+        if isinstance(responses, Tagged):
+            hidden = self.response_maps[responses.subject](responses.values)
+        else:
+            hidden = self.response_maps[BOTH](responses)
+        return self.projection(hidden, RESPONSE)  # type: ignore[no-any-return]
+
+    def temperature(self) -> Tensor:
+        """Return the learned temperature, at least 0.01."""
+        return self.log_temperature.clamp(min=math.log(0.01)).exp()
+
+
+class RegressionModel(nn.Module):
+    """A backbone and a linear map from its output to the voxels.
+
+    Source: the regression baseline of Mulrooney & Brockmeier 2024.
     """
 
     def __init__(self, backbone: nn.Module, n_scores: int, n_voxels: int) -> None:
         super().__init__()
-        n_hidden = max(int(0.8 * n_voxels), 1)
-        n_out = max(int(0.2 * n_voxels), 1)
         self.backbone = backbone
-        self.image_map = nn.Linear(n_scores, n_hidden, bias=False)
-        self.response_map = nn.Linear(n_voxels, n_hidden, bias=False)
-        self.projection = projection(n_hidden, n_out)
+        self.response_map = nn.Linear(n_scores, n_voxels)
 
-    def forward(self, images: Tensor, responses: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed images (n, 3, s, s) and responses (n, V): two tensors (n, z)."""
-        image_z = self.projection(self.image_map(class_scores(self.backbone(images))))
-        response_z = self.projection(self.response_map(responses))
-        return image_z, response_z
+    def forward(self, images: Tensor) -> Tensor:
+        """Predict responses to images (n, 3, s, s): (n, V)."""
+        return self.response_map(class_scores(self.backbone(images)))  # type: ignore[no-any-return]
+
+
+def published_sizes(n_voxels: int) -> tuple[int, int]:
+    """Return h = floor(0.8 V) and z = floor(0.2 V), at least 1: the paper's sizes."""
+    return max(int(0.8 * n_voxels), 1), max(int(0.2 * n_voxels), 1)
+
+
+def pooled_sizes(n_voxels: Sequence[int], largest: int | None = None) -> tuple[int, int]:
+    """Return h, the mean V over subjects or `largest`, and z = floor(h / 4)."""
+    n_hidden = largest if largest is not None else int(sum(n_voxels) / len(n_voxels))
+    return max(n_hidden, 1), max(n_hidden // 4, 1)

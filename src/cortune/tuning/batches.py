@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cortune.networks.heads import Tagged
 from cortune.seeds import rng
+
+
+class BatchSource(Protocol):
+    """What the training loop draws its batches from."""
+
+    def __len__(self) -> int:
+        """Return the number of samples of an epoch."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return the number of optimisation steps of an epoch."""
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Any]]:
+        """Yield the shuffled batches of one epoch."""
+
+    def in_order(self) -> Iterator[tuple[Tensor, Any]]:
+        """Yield all samples once, in order."""
 
 
 class _Rows(Dataset[tuple[Tensor, Tensor]]):
@@ -34,11 +53,14 @@ class Batches:
     targets : ndarray of shape (n_samples, …)
         Responses or labels.
     batch_size : int
-        The last, smaller batch of an epoch is kept unless it has a single sample, with
-        which batch normalisation cannot be done.
+        A larger value than there are samples makes one batch of all.
     seed : int
     workers : int
         Processes that load batches ahead.
+    drop_last : bool
+        Whether the last batch of an epoch is left out where it is smaller than the
+        others. One of a single sample, with which batch normalisation cannot be done, is
+        always left out.
     """
 
     def __init__(
@@ -50,11 +72,14 @@ class Batches:
         batch_size: int,
         seed: int,
         workers: int = 0,
+        drop_last: bool = False,
     ) -> None:
         self._rows = _Rows(
             images, np.asarray(rows), torch.from_numpy(np.ascontiguousarray(targets))
         )
-        self._batch_size, self._seed, self._workers = batch_size, seed, workers
+        self._batch_size = min(batch_size, len(self._rows.rows))
+        self._seed, self._workers = seed, workers
+        self._least = self._batch_size if drop_last else 2
 
     def __len__(self) -> int:
         return len(self._rows.rows)
@@ -62,7 +87,7 @@ class Batches:
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the shuffled batches of one epoch."""
         order = rng(self._seed, "epoch", epoch).permutation(len(self))
-        return self._load([part for part in self._split(order) if len(part) > 1])
+        return self._load([part for part in self._split(order) if len(part) >= self._least])
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all samples once, in order."""
@@ -85,4 +110,42 @@ class Batches:
     def steps_per_epoch(self) -> int:
         """Number of optimisation steps in an epoch."""
         n_full, rest = divmod(len(self), self._batch_size)
-        return n_full + (rest > 1)
+        return n_full + (rest >= self._least)
+
+
+class SubjectBatches:
+    """Batches of several subjects, each batch of one, subjects interleaved at random.
+
+    Parameters
+    ----------
+    subjects : mapping of str to Batches
+    seed : int
+    """
+
+    def __init__(self, subjects: Mapping[str, Batches], seed: int) -> None:
+        self._subjects, self._seed = dict(subjects), seed
+
+    def __len__(self) -> int:
+        return sum(map(len, self._subjects.values()))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of optimisation steps in an epoch."""
+        return sum(batches.steps_per_epoch for batches in self._subjects.values())
+
+    def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tagged]]:
+        """Yield the shuffled batches of one epoch, tagged with their subject."""
+        names = list(self._subjects)
+        turns = np.repeat(
+            np.arange(len(names)), [b.steps_per_epoch for b in self._subjects.values()]
+        )
+        waiting = {name: batches.epoch(epoch) for name, batches in self._subjects.items()}
+        for turn in rng(self._seed, "subjects", epoch).permutation(turns):
+            images, responses = next(waiting[names[turn]])
+            yield images, Tagged(names[turn], responses)
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tagged]]:
+        """Yield all samples once, subject by subject."""
+        for name, batches in self._subjects.items():
+            for images, responses in batches.in_order():
+                yield images, Tagged(name, responses)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from cortune.errors import CortuneError
 from cortune.networks.backbones import normalise
 from cortune.networks.device import Runtime
 from cortune.seeds import torch_seed
-from cortune.tuning.batches import Batches
+from cortune.tuning.batches import BatchSource
 
 History = list[dict[str, float]]
-Objective = Callable[[Tensor, Tensor], Tensor]
+Objective = Callable[[Tensor, Any], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,20 @@ class Plan:
         Peak learning rate.
     schedule : callable
         Factor of the learning rate by progress in [0, 1].
+    keep_best : str, optional
+        Name of the held-out measure whose best epoch is kept; the last one otherwise.
     """
 
     epochs: int
     learning_rate: float
     schedule: Callable[[float], float] = lambda progress: 1.0
+    keep_best: str | None = None
 
 
 def train(
     model: nn.Module,
     objective: Objective,
-    batches: Batches,
+    batches: BatchSource,
     optimizer: torch.optim.Optimizer,
     plan: Plan,
     runtime: Runtime,
@@ -69,7 +73,7 @@ def train(
         On the runtime's device.
     objective : callable
         ``objective(images, targets)`` with normalised images (n, 3, s, s): scalar loss.
-    batches : Batches
+    batches : BatchSource
     optimizer : torch.optim.Optimizer
     plan : Plan
     runtime : Runtime
@@ -91,7 +95,8 @@ def train(
     CortuneError
         If the loss is not finite.
     """
-    history = resume(checkpoint, identity, model, optimizer) if checkpoint else []
+    best: dict[str, Tensor] = {}
+    history = resume(checkpoint, identity, model, optimizer, best) if checkpoint else []
     n_steps = plan.epochs * batches.steps_per_epoch
     bar = tqdm(
         range(len(history), plan.epochs),
@@ -120,9 +125,15 @@ def train(
         rate = len(batches) / (time.perf_counter() - started)
         model.eval()
         history.append({"epoch": epoch + 1, "loss": mean_loss, **watch()})
+        if plan.keep_best and history[-1][plan.keep_best] >= max(
+            h[plan.keep_best] for h in history
+        ):
+            best = {key: value.detach().clone() for key, value in model.state_dict().items()}
         bar.set_postfix_str(f"loss {mean_loss:.4f}, {rate:.0f} images/s")
         if checkpoint is not None:
-            save_checkpoint(checkpoint, identity, model, optimizer, history)
+            save_checkpoint(checkpoint, identity, model, optimizer, history, best)
+    if best:
+        model.load_state_dict(best)
     return history
 
 
@@ -131,7 +142,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     runtime: Runtime,
     images: Tensor,
-    targets: Tensor,
+    targets: Any,
 ) -> Tensor:
     images = normalise(images.to(runtime.device, non_blocking=True))
     targets = targets.to(runtime.device, non_blocking=True)
@@ -144,10 +155,16 @@ def _step(
 
 
 def save_checkpoint(
-    path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer, history: History
+    path: Path,
+    identity: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    best: Mapping[str, Tensor],
 ) -> None:
-    """Save model, optimizer and history as one safetensors file."""
+    """Save model, optimizer, history and the best epoch's model as one safetensors file."""
     tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
+    tensors |= {f"best.{key}": value.contiguous() for key, value in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}
     metadata = {"identity": identity, "history": json.dumps(history)}
@@ -156,9 +173,15 @@ def save_checkpoint(
 
 
 def resume(
-    path: Path, identity: str, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    identity: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, Tensor],
 ) -> History:
     """Restore a checkpoint of the same `identity`; return its history, or [] if none.
+
+    `best` is filled with the best epoch's model, where there is one.
 
     A checkpoint that cannot be read is ignored: training then starts afresh.
     """
@@ -175,6 +198,7 @@ def resume(
     model.load_state_dict(
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
     )
+    best |= {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
     state: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
@@ -188,8 +212,6 @@ def resume(
 
 def one_cycle(progress: float, warm_up: float = 0.2) -> float:
     """Rise linearly to 1 over the warm-up, then fall to 0 along a cosine."""
-    import math
-
     if progress < warm_up:
         return (progress + 0.02) / (warm_up + 0.02)
     return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))

@@ -12,18 +12,23 @@ def cosine_similarities(image_z: Tensor, response_z: Tensor) -> Tensor:
     return functional.normalize(image_z.float()) @ functional.normalize(response_z.float()).T
 
 
-def infonce(image_z: Tensor, response_z: Tensor, temperature: float) -> Tensor:
+def infonce(
+    image_z: Tensor, response_z: Tensor, temperature: float | Tensor, *, symmetric: bool = False
+) -> Tensor:
     r"""InfoNCE: tell the response to each image from the other responses of the batch.
 
     .. math:: L = -\frac1K \sum_i \left[ s_{ii}/\tau - \log \sum_j \exp(s_{ij}/\tau) \right]
 
     with :math:`s_{ij}` the cosine similarity of image i and response j. Its value is at
-    most log K minus the mutual information (van den Oord et al. 2018).
+    least log K minus the mutual information (van den Oord et al. 2018).
 
     Parameters
     ----------
     image_z, response_z : Tensor of shape (n, z)
-    temperature : float
+    temperature : float or scalar Tensor
+    symmetric : bool
+        Average with the loss of telling images apart for each response (Radford et al.
+        2021).
 
     Returns
     -------
@@ -31,4 +36,8 @@ def infonce(image_z: Tensor, response_z: Tensor, temperature: float) -> Tensor:
         Scalar, in nats.
     """
     scores = cosine_similarities(image_z, response_z) / temperature
-    return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))
+    target = torch.arange(len(scores), device=scores.device)
+    loss = functional.cross_entropy(scores, target)
+    if symmetric:
+        loss = (loss + functional.cross_entropy(scores.T, target)) / 2
+    return loss

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from cortune.config import Pretrain
 from cortune.networks.backbones import normalise
 from cortune.networks.device import Runtime
-from cortune.tuning.batches import Batches
+from cortune.tuning.batches import BatchSource
 from cortune.tuning.loop import Plan, one_cycle
 from cortune.tuning.methods import Task
 
@@ -20,7 +20,7 @@ def classification(model: nn.Module, settings: Pretrain) -> Task:
     def objective(images: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(model(images).float(), labels)
 
-    def watch(held_out: Batches, runtime: Runtime) -> dict[str, float]:
+    def watch(held_out: BatchSource, runtime: Runtime) -> dict[str, float]:
         correct = 0
         with torch.no_grad(), runtime.autocast():
             for images, labels in held_out.in_order():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,18 +12,28 @@ import torch
 
 from cortune.artifacts import PathLike, sha256, write_csv, write_json
 from cortune.config import Backbone
+from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
 from cortune.networks.backbones import build_backbone, load_backbone
 from cortune.networks.device import Runtime
+from cortune.networks.heads import ContrastiveModel
 from cortune.networks.layers import check_layers
-from cortune.networks.store import load_network, n_scores, save_network
+from cortune.networks.store import (
+    SavedNetwork,
+    load_network,
+    n_scores,
+    save_network,
+)
 from cortune.seeds import torch_seed
-from cortune.tuning.batches import Batches
+from cortune.tuning.batches import Batches, BatchSource, SubjectBatches
+from cortune.tuning.embeddings import Embedding, write_embeddings
 from cortune.tuning.loop import History, train
-from cortune.tuning.methods import METHODS
+from cortune.tuning.methods import METHODS, Task, embed
 from cortune.versions import Provenance
 
 logger = logging.getLogger(__name__)
+ONE = "one"  # the subject of a network that does not pool subjects
+_EMBED_BATCH = 256
 
 
 class NetworkOutputs(Protocol):
@@ -30,11 +41,14 @@ class NetworkOutputs(Protocol):
 
     network: str
     history: str
+    embeddings: str
 
 
-class PretrainOutputs(NetworkOutputs, Protocol):
+class PretrainOutputs(Protocol):
     """Paths that pretraining writes."""
 
+    network: str
+    history: str
     accuracy: str
 
 
@@ -129,7 +143,7 @@ def tune_network(
     """Tune a backbone to the responses of one ROI.
 
     Training sees the images of set ``tune``; those of set ``validation`` are measured
-    after each epoch; those of set ``test`` are not touched.
+    after each epoch; those of set ``test`` are only embedded when tuning is over.
 
     Parameters
     ----------
@@ -141,8 +155,9 @@ def tune_network(
     backbone : path
         The network to start from.
     outputs : NetworkOutputs
-        ``network`` (safetensors: backbone and head) and ``history`` (CSV: epoch, loss,
-        validation bound in nats).
+        ``network`` (safetensors: backbone and head), ``history`` (CSV: epoch, loss,
+        held-out measures) and ``embeddings`` (HDF5: test images and responses as the tuned
+        head embeds them).
     provenance : Provenance
     runtime : Runtime
     workers : int
@@ -154,14 +169,93 @@ def tune_network(
         The history.
     """
     start = load_network(backbone)
-    torch.manual_seed(torch_seed(provenance.seed, "head", str(outputs.network)))
+    torch.manual_seed(torch_seed(provenance.seed, "head", _entities(outputs.network)))
     n_voxels = unit.responses.shape[1]
     task = METHODS[method](start.backbone, start.num_classes, n_voxels, settings)
-    _on(task.model, runtime)
     tune, validation = (
-        _batches(unit, s, settings, provenance, workers) for s in ("tune", "validation")
+        _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
+        for name in ("tune", "validation")
     )
+    units = {ONE: unit}
+    return _tune(task, start, tune, validation, units, outputs, provenance, runtime, workers)
+
+
+def tune_pooled(
+    method: str,
+    units: Mapping[str, UnitData],
+    settings: Any,
+    backbone: PathLike,
+    outputs: NetworkOutputs,
+    provenance: Provenance,
+    runtime: Runtime,
+    *,
+    largest_roi: int,
+    workers: int = 0,
+) -> History:
+    """Tune one backbone to the same ROI of several subjects.
+
+    Batches hold one subject each; subjects are interleaved.
+
+    Parameters
+    ----------
+    method : str
+        ``pooled_mean``, ``pooled_max`` or ``pooled_loso``.
+    units : mapping of str to UnitData
+        By subject.
+    settings, backbone, outputs, provenance, runtime, workers
+        As for :func:`tune_network`.
+    largest_roi : int
+        Voxels of the largest ROI of the data set: the width of ``pooled_max``.
+
+    Returns
+    -------
+    list of dict
+        The history.
+
+    Raises
+    ------
+    LeakageError
+        If an image of one subject's tuning or validation set is in another's test set.
+    """
+    tuned_on = {identity for unit in units.values() for identity in _tuned_on(unit)}
+    for subject, unit in units.items():
+        held_out = [
+            unit.images.identities[row] for row in np.flatnonzero(unit.images.sets == "test")
+        ]
+        assert_disjoint(tuned_on, held_out, f"pooled tuning and the test images of {subject}")
+    start = load_network(backbone)
+    torch.manual_seed(torch_seed(provenance.seed, "head", _entities(outputs.network)))
+    n_voxels = {subject: unit.responses.shape[1] for subject, unit in units.items()}
+    options = {"largest": largest_roi} if method == "pooled_max" else {}
+    task = METHODS[method](start.backbone, start.num_classes, n_voxels, settings, **options)
+    tune, validation = (
+        SubjectBatches(
+            {
+                subject: _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
+                for subject, unit in units.items()
+            },
+            provenance.seed,
+        )
+        for name in ("tune", "validation")
+    )
+    return _tune(task, start, tune, validation, units, outputs, provenance, runtime, workers)
+
+
+def _tune(
+    task: Task,
+    start: SavedNetwork,
+    tune: BatchSource,
+    validation: BatchSource,
+    units: Mapping[str, UnitData],
+    outputs: NetworkOutputs,
+    provenance: Provenance,
+    runtime: Runtime,
+    workers: int,
+) -> History:
+    """Train a task; save its network, history and held-out embeddings."""
+    tuned_on = sorted({identity for unit in units.values() for identity in _tuned_on(unit)})
     logger.info("%d images to tune on, %d to watch", len(tune), len(validation))
+    _on(task.model, runtime)
     history = train(
         task.model,
         task.objective,
@@ -179,6 +273,10 @@ def tune_network(
         for key, value in task.model.state_dict().items()
         if not key.startswith("backbone.")
     }
+    embeddings = {}
+    if isinstance(task.model, ContrastiveModel):
+        embeddings = _held_out(task.model, units, tuned_on, runtime, workers)
+    write_embeddings(outputs.embeddings, embeddings, provenance)
     _write_history(outputs.history, history, provenance)
     save_network(
         outputs.network,
@@ -187,18 +285,52 @@ def tune_network(
         name=start.name,
         num_classes=start.num_classes,
         head=head,
-        tuned_on=[
-            identity
-            for identity, name in zip(unit.images.identities, unit.images.sets, strict=True)
-            if name != "test"
-        ],
+        tuned_on=tuned_on,
     )
     _scratch(outputs.network).unlink(missing_ok=True)
     return history
 
 
+def _held_out(
+    model: ContrastiveModel,
+    units: Mapping[str, UnitData],
+    tuned_on: Sequence[str],
+    runtime: Runtime,
+    workers: int,
+) -> dict[str, Embedding]:
+    """Embed each subject's test images and responses."""
+    model.eval()
+    found = {}
+    for subject, unit in units.items():
+        rows = unit.rows("test")
+        batches = Batches(
+            unit.images.cache,
+            unit.images.rows[rows],
+            unit.responses[rows],
+            batch_size=_EMBED_BATCH,
+            seed=0,
+            workers=workers,
+        )
+        source: BatchSource = batches
+        if subject != ONE:
+            source = SubjectBatches({subject: batches}, 0)
+        ((image_z, response_z),) = embed(model, source, runtime)
+        identities = tuple(unit.images.identities[row] for row in rows)
+        found[subject] = Embedding(identities, image_z.numpy(), response_z.numpy(), tuple(tuned_on))
+    return found
+
+
+def _tuned_on(unit: UnitData) -> list[str]:
+    """Return the images that tuning sees or watches."""
+    return [
+        identity
+        for identity, name in zip(unit.images.identities, unit.images.sets, strict=True)
+        if name != "test"
+    ]
+
+
 def _batches(
-    unit: UnitData, name: str, settings: Any, provenance: Provenance, workers: int
+    unit: UnitData, name: str, settings: Any, seed: int, workers: int, drop_last: bool
 ) -> Batches:
     rows = unit.rows(name)
     return Batches(
@@ -206,14 +338,21 @@ def _batches(
         unit.images.rows[rows],
         unit.responses[rows],
         batch_size=settings.batch_size,
-        seed=provenance.seed,
+        seed=seed,
         workers=workers,
+        drop_last=drop_last,
     )
 
 
 def _on(model: torch.nn.Module, runtime: Runtime) -> torch.nn.Module:
     """Move a model to the device, weights channels last, as its images are."""
     return model.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _entities(network: PathLike) -> str:
+    """Return the ``sub-…/hemi-…`` part of a network's path, wherever the results are."""
+    keys = ("sub-", "hemi-", "roi-", "method-")
+    return "/".join(part for part in Path(network).parts if part.startswith(keys))
 
 
 def _scratch(network: PathLike) -> Path:
