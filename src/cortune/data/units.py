@@ -13,6 +13,7 @@ from cortune.data.images import open_cache, read_index
 from cortune.data.prepare import read_responses
 from cortune.data.splits import read_split
 from cortune.errors import InputError
+from cortune.seeds import rng
 
 
 class PreparedImages(Protocol):
@@ -26,6 +27,25 @@ class PreparedImages(Protocol):
 class PreparedUnit(PreparedImages, Protocol):
     """Paths of a unit's prepared images and responses."""
 
+    responses: str
+
+
+class PooledUnits(Protocol):
+    """Lists of such paths, one per subject."""
+
+    images: Sequence[str]
+    index: Sequence[str]
+    split: Sequence[str]
+    responses: Sequence[str]
+
+
+@dataclass
+class UnitPaths:
+    """Paths of one unit's prepared files."""
+
+    images: str
+    index: str
+    split: str
     responses: str
 
 
@@ -88,7 +108,9 @@ class UnitData:
         return rows
 
 
-def load_images(paths: PreparedImages, which: str = "all") -> ImageSet:
+def load_images(
+    paths: PreparedImages, which: str = "all", *, n_tune: int = 0, seed: int = 0
+) -> ImageSet:
     """Load a subject's images, each identity once.
 
     Parameters
@@ -96,9 +118,15 @@ def load_images(paths: PreparedImages, which: str = "all") -> ImageSet:
     paths : PreparedImages
     which : str
         ``all``, or the name of one set.
+    n_tune : int
+        Images of set ``tune`` to add to those of `which`, drawn by `seed`.
+    seed : int
     """
     identities = tuple(read_index(paths.index))
-    return _select(paths, identities, which)
+    split = read_split(paths.split)
+    tune = sorted(i for i in identities if split[i] == "tune")
+    added = set(rng(seed, "tune images to keep").permutation(tune)[:n_tune].tolist())
+    return _select(paths, [i for i in identities if which in ("all", split[i]) or i in added])
 
 
 def load_unit(paths: PreparedUnit, roi: str) -> UnitData:
@@ -110,11 +138,28 @@ def load_unit(paths: PreparedUnit, roi: str) -> UnitData:
         If the ROI or an image is missing from the prepared files.
     """
     responses = read_responses(paths.responses, roi)
-    images = _select(paths, responses.identities, "all")
+    images = _select(paths, responses.identities)
     return UnitData(images, np.asarray(responses.values), responses.vertices)
 
 
-def _select(paths: PreparedImages, identities: Sequence[str], which: str) -> ImageSet:
+def load_units(paths: PooledUnits, subjects: Sequence[str], roi: str) -> dict[str, UnitData]:
+    """Load the images and responses of one ROI of several subjects.
+
+    Parameters
+    ----------
+    paths : PooledUnits
+        Lists in the order of `subjects`.
+    subjects : sequence of str
+    roi : str
+    """
+    fields = (paths.images, paths.index, paths.split, paths.responses)
+    return {
+        subject: load_unit(UnitPaths(*files), roi)
+        for subject, *files in zip(subjects, *fields, strict=True)
+    }
+
+
+def _select(paths: PreparedImages, identities: Sequence[str]) -> ImageSet:
     index, split = read_index(paths.index), read_split(paths.split)
     missing = [
         identity for identity in identities if identity not in index or identity not in split
@@ -126,7 +171,6 @@ def _select(paths: PreparedImages, identities: Sequence[str], which: str) -> Ima
             "every image that has responses",
             "Remove the prepared images and run the workflow again.",
         )
-    kept = [i for i in identities if which in ("all", split[i])]
-    sets = np.array([split[i] for i in kept], dtype=np.str_)
-    rows = np.array([index[i] for i in kept], dtype=np.int64)
-    return ImageSet(open_cache(paths.images), rows, tuple(kept), sets)
+    sets = np.array([split[i] for i in identities], dtype=np.str_)
+    rows = np.array([index[i] for i in identities], dtype=np.int64)
+    return ImageSet(open_cache(paths.images), rows, tuple(identities), sets)

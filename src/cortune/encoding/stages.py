@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cortune.artifacts import PathLike, hdf5_reader
 from cortune.data.prepare import read_responses
-from cortune.data.splits import assert_disjoint
+from cortune.data.records import Responses
+from cortune.data.splits import SETS, assert_disjoint
 from cortune.encoding.protocols import Settings, encode_unit
 from cortune.encoding.results import write_encoding
 from cortune.errors import InputError
@@ -52,22 +56,65 @@ def encode_roi(
     InputError
         If the two files do not hold the same images.
     """
-    target = read_responses(Path(responses), roi)
-    with hdf5_reader(grams) as file:
-        network = Grams(file)
-        scored = network.identities[network.sets == "test"]
-        assert_disjoint(network.tuned_on.tolist(), scored.tolist(), f"{grams} and its test images")
+    with open_inputs(grams, responses, roi) as inputs:
         results = encode_unit(
-            network,
-            target.values[_rows(network.identities, target.identities, grams)],
-            {name: network.sets == name for name in ("tune", "validation", "test")},
+            inputs.grams,
+            inputs.target.values,
+            inputs.sets,
             settings,
             protocols=protocols,
             n_folds=n_folds,
-            noise_ceiling=target.noise_ceiling,
-            vertices=target.vertices,
+            noise_ceiling=inputs.target.noise_ceiling,
+            vertices=inputs.target.vertices,
         )
     write_encoding(path, results, provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What encoding models of one unit are fitted on.
+
+    Parameters
+    ----------
+    grams : Grams
+        Gram matrices of the network, read one at a time.
+    target : Responses
+        The ROI's responses; row i is the response to image i of the Grams.
+    sets : dict of str to array of bool
+        The images of ``tune``, ``validation`` and ``test``, as masks.
+    """
+
+    grams: Grams
+    target: Responses
+    sets: dict[str, NDArray[np.bool_]]
+
+
+@contextmanager
+def open_inputs(grams: PathLike, responses: PathLike, roi: str) -> Iterator[Inputs]:
+    """Open a network's Grams with the responses to the same images.
+
+    Parameters
+    ----------
+    grams, responses, roi
+        As in :func:`encode_roi`.
+
+    Raises
+    ------
+    LeakageError
+        If the network was tuned on a test image.
+    InputError
+        If the two files do not hold the same images.
+    """
+    target = read_responses(Path(responses), roi)
+    with hdf5_reader(grams) as file:
+        network = Grams(file)
+        sets = {name: network.sets == name for name in SETS}
+        scored = network.identities[sets["test"]]
+        assert_disjoint(network.tuned_on.tolist(), scored.tolist(), f"{grams} and its test images")
+        rows = _rows(network.identities, target.identities, grams)
+        identities = tuple(network.identities.tolist())
+        matched = replace(target, values=target.values[rows], identities=identities)
+        yield Inputs(network, matched, sets)
 
 
 def _rows(wanted: Any, available: Sequence[str], grams: PathLike) -> np.ndarray[Any, Any]:

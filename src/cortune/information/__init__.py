@@ -1,0 +1,18 @@
+"""Mutual information between images and responses, bounded from below."""
+
+from cortune.information.bounds import (
+    InformationBound,
+    cross_fitted_bound,
+    fit_temperature,
+    infonce_bound,
+)
+from cortune.information.stages import bound_information, read_information
+
+__all__ = [
+    "InformationBound",
+    "bound_information",
+    "cross_fitted_bound",
+    "fit_temperature",
+    "infonce_bound",
+    "read_information",
+]

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from algonauts_tree import write_tree
+
+from cortune.artifacts import hdf5_writer
+from cortune.config import Split
+from cortune.data import open_dataset, prepare_images, prepare_responses, split_images
+from cortune.data.images import read_index
+from cortune.data.units import load_images, load_unit
+from cortune.encoding import Settings, read_encoding
+from cortune.encoding.stages import encode_roi
+from cortune.errors import InputError, LeakageError
+from cortune.versions import Provenance
+
+PROVENANCE = Provenance("encode_roi", "1-00000000", 0)
+SETTINGS = Settings(alphas=[0.1, 10.0], n_bootstrap=100)
+SHARES = asdict(Split(0.4, 0.1, 0.5))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """The prepared files of one subject."""
+    folder = tmp_path_factory.mktemp("prepared")
+    tree = write_tree(folder / "data", 1, n_images=80, n_vertices={"lh": 120, "rh": 130})
+    reader = open_dataset("algonauts2023", tree.root)
+    paths = SimpleNamespace(
+        images=folder / "images.npy",
+        index=folder / "index.csv",
+        split=folder / "split.csv",
+        responses=folder / "responses.h5",
+        tree=tree,
+    )
+    prepare_images(reader, "subj01", 16, paths.images, paths.index, PROVENANCE)
+    prepare_responses(reader, "subj01", "lh", paths.responses, PROVENANCE)
+    split_images(read_index(paths.index), 0, SHARES, paths.split, PROVENANCE)
+    return paths
+
+
+def write_grams(path, prepared, which="test", tuned_on=(), spoil=False):
+    images = load_images(prepared, which)
+    identities = ["nsd:99999" if spoil else i for i in images.identities]
+    features = np.random.default_rng(0).normal(size=(len(images), 20))
+    with hdf5_writer(path, PROVENANCE) as file:
+        file["identities"] = np.char.encode(np.array(identities))
+        file["sets"] = np.char.encode(images.sets)
+        file["tuned_on"] = np.char.encode(np.array(tuned_on, dtype=np.str_))
+        file["layers/fc"] = (features @ features.T).astype(np.float32)
+    return features
+
+
+def encode(grams, prepared, out, protocols=("heldout_cv",)):
+    encode_roi(
+        grams,
+        prepared.responses,
+        "V1v",
+        out,
+        PROVENANCE,
+        SETTINGS,
+        protocols=protocols,
+        n_folds=4,
+    )
+
+
+def test_rows_of_images_and_responses_are_matched_by_identity(prepared, tmp_path):
+    """With features that are a voxel's own responses, that voxel is predicted perfectly."""
+    unit = load_unit(prepared, "V1v")
+    test = unit.rows("test")
+    features = unit.responses[test][:, :3]
+    write_grams(tmp_path / "g.h5", prepared)
+    images = load_images(prepared, "test")
+    order = [list(np.array(unit.images.identities)[test]).index(i) for i in images.identities]
+    import h5py
+
+    with h5py.File(tmp_path / "g.h5", "a") as file:
+        del file["layers/fc"]
+        file["layers/fc"] = (features[order] @ features[order].T).astype(np.float32)
+    encode(tmp_path / "g.h5", prepared, tmp_path / "e.h5")
+    found = read_encoding(tmp_path / "e.h5")["heldout_cv"]
+    assert (found.r[:3] > 0.99).all()
+    assert np.abs(found.r[3:]).mean() < 0.5
+    assert (
+        found.vertices.tolist()
+        == np.flatnonzero(prepared.tree.labels["lh", "prf-visualrois"] == 1).tolist()
+    )
+
+
+def test_leakage_canary(prepared, tmp_path):
+    """A network tuned on one of the images that would score it is refused."""
+    scored = load_images(prepared, "test").identities[5]
+    write_grams(tmp_path / "g.h5", prepared, tuned_on=["nsd:70000", scored])
+    with pytest.raises(LeakageError, match=scored):
+        encode(tmp_path / "g.h5", prepared, tmp_path / "e.h5")
+    assert not (tmp_path / "e.h5").exists()
+
+
+def test_images_without_responses_are_named(prepared, tmp_path):
+    write_grams(tmp_path / "g.h5", prepared, spoil=True)
+    with pytest.raises(InputError, match="nsd:99999"):
+        encode(tmp_path / "g.h5", prepared, tmp_path / "e.h5")
+
+
+def test_all_protocols_run_where_all_images_have_features(prepared, tmp_path):
+    write_grams(tmp_path / "g.h5", prepared, which="all")
+    protocols = ("heldout_cv", "published", "tune_test")
+    encode(tmp_path / "g.h5", prepared, tmp_path / "e.h5", protocols)
+    found = read_encoding(tmp_path / "e.h5")
+    assert set(found) == set(protocols)
+    n_tune = int((load_images(prepared).sets == "tune").sum())
+    assert found["tune_test"].n_images_fit == n_tune
+
+
+def test_unknown_roi_is_named(prepared, tmp_path):
+    write_grams(tmp_path / "g.h5", prepared)
+    with pytest.raises(InputError, match="V9"):
+        encode_roi(
+            tmp_path / "g.h5", prepared.responses, "V9", tmp_path / "e.h5", PROVENANCE, SETTINGS,
+            protocols=["heldout_cv"], n_folds=4,
+        )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The stage, table and figure of the information bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cortune.artifacts import hdf5_writer, read_provenance
+from cortune.errors import InputError, LeakageError
+from cortune.information import (
+    bound_information,
+    cross_fitted_bound,
+    read_information,
+)
+from cortune.information.stages import cosine_similarities
+from cortune.report import information
+from cortune.report.style import figure_style
+from cortune.report.tables import EncodedUnit
+from cortune.tuning.embeddings import Embedding, read_embedding, write_embeddings
+from cortune.versions import Provenance
+
+PROVENANCE = Provenance("bound_information", "1-00000000", 3)
+N = 80
+TUNED_ON = tuple(f"nsd:{i:05d}" for i in range(100, 150))
+IDENTITIES = tuple(f"nsd:{i:05d}" for i in range(N))
+
+
+def embedding(noise, tuned_on=TUNED_ON, identities=IDENTITIES):
+    """Return an embedding whose image side is the response side and noise."""
+    z = np.random.default_rng(0).standard_normal((N, 6))
+    image_z = z + noise * np.random.default_rng(1).standard_normal(z.shape)
+    return Embedding(identities, image_z, z, tuned_on)
+
+
+def test_cosines_by_hand():
+    images, responses = np.array([[3.0, 4.0], [1.0, 0.0]]), np.array([[0.0, 2.0], [-5.0, 0.0]])
+    np.testing.assert_allclose(cosine_similarities(images, responses), [[0.8, -0.6], [0, -1]])
+    assert np.isnan(cosine_similarities(0 * images, responses)).all()
+    with pytest.raises(InputError, match=r"\(2, 2\) and \(2, 1\)"):
+        cosine_similarities(images, responses[:, :1])
+
+
+def test_artifact_holds_the_cross_fitted_bound(tmp_path):
+    path = tmp_path / "bound.h5"
+    held_out = embedding(0.5)
+    found = bound_information(held_out, path, PROVENANCE)
+    expected = cosine_similarities(held_out.image_z, held_out.response_z)
+    assert found == cross_fitted_bound(expected, seed=3)
+    assert read_information(path) == found
+    assert found.n_images == N and found.log_k == pytest.approx(np.log(N / 2))
+    assert read_provenance(path) == PROVENANCE.as_dict()
+    again = tmp_path / "again.h5"
+    bound_information(held_out, again, PROVENANCE)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_planted_information_orders_the_bounds(tmp_path):
+    nats = [
+        bound_information(embedding(noise), tmp_path / "b.h5", PROVENANCE).nats
+        for noise in (0.1, 1.0, 100.0)
+    ]
+    assert nats[0] > nats[1] + 0.3 > nats[2] + 0.6
+    assert nats[0] > 2 and nats[2] < 0.1
+
+
+def test_a_leaked_image_is_caught(tmp_path):
+    leaked = (*TUNED_ON, IDENTITIES[-1])
+    with pytest.raises(LeakageError, match="1 of 80 scored images"):
+        bound_information(embedding(0.1, leaked), tmp_path / "bound.h5", PROVENANCE)
+    with pytest.raises(InputError, match="no record of the images"):
+        bound_information(embedding(0.1, ()), tmp_path / "bound.h5", PROVENANCE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_embeddings_that_collapse_to_zero_are_refused(tmp_path):
+    z = embedding(0.1).response_z
+    with pytest.raises(InputError, match="not finite"):
+        bound_information(
+            Embedding(IDENTITIES, 0 * z, z, TUNED_ON), tmp_path / "bound.h5", PROVENANCE
+        )
+
+
+def test_embeddings_by_subject(tmp_path):
+    one, two = embedding(0.1), embedding(0.2)
+    write_embeddings(tmp_path / "e.h5", {"subj01": one, "subj02": two}, PROVENANCE)
+    found = read_embedding(tmp_path / "e.h5", "subj02")
+    np.testing.assert_array_equal(found.image_z, two.image_z)
+    assert (found.identities, found.tuned_on) == (IDENTITIES, TUNED_ON)
+    with pytest.raises(InputError, match="subj03"):
+        read_embedding(tmp_path / "e.h5", "subj03")
+    write_embeddings(tmp_path / "one.h5", {"one": one}, PROVENANCE)
+    assert read_embedding(tmp_path / "one.h5", "subj07").identities == IDENTITIES
+    write_embeddings(tmp_path / "none.h5", {}, PROVENANCE)
+    with pytest.raises(InputError, match="nobody"):
+        read_embedding(tmp_path / "none.h5", "subj01")
+
+
+def test_a_damaged_artifact_is_named(tmp_path):
+    with hdf5_writer(tmp_path / "bound.h5", PROVENANCE) as file:
+        file.attrs["nats"] = 1.0
+    with pytest.raises(InputError, match="no temperature and no log_k"):
+        read_information(tmp_path / "bound.h5")
+
+
+def test_table_and_bars_show_the_artifacts(tmp_path):
+    units, expected = [], []
+    for method, noise in (("contrastive", 1.0), ("pooled_mean", 0.5)):
+        for subject in ("01", "02"):
+            path = tmp_path / f"{method}{subject}.h5"
+            provenance = Provenance("bound_information", "1-00000000", int(subject))
+            expected.append(bound_information(embedding(noise), path, provenance))
+            units.append(EncodedUnit("nsd", subject, "lh", "V1v", method, str(path)))
+    information.tabulate_information(units, tmp_path / "information.csv", PROVENANCE)
+    table = pd.read_csv(tmp_path / "information.csv", dtype={"subject": str})
+    assert list(table.columns) == information.COLUMNS and (table["n_images"] == N).all()
+    nats = np.array([bound.nats for bound in expected])
+    np.testing.assert_allclose(table["mi_lower_bound_nats"], nats, rtol=1e-6)
+    np.testing.assert_allclose(table["temperature"], [b.temperature for b in expected], rtol=1e-6)
+    with figure_style():
+        left, _ = information.information_by_roi(table).axes
+    heights = [bar.get_height() for bar in left.patches]
+    np.testing.assert_allclose(heights, nats.reshape(2, 2).mean(1), rtol=1e-6)
+    information.plot_information(tmp_path / "information.csv", tmp_path / "i.png", PROVENANCE)
+    assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_contrastive_method(tmp_path):
+    information.tabulate_information([], tmp_path / "information.csv", PROVENANCE)
+    information.plot_information(tmp_path / "information.csv", tmp_path / "i.png", PROVENANCE)
+    assert pd.read_csv(tmp_path / "information.csv").empty
