@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from cortune.errors import CortuneError
+from cortune.versions import RECIPES
 
 
 class ConfigError(CortuneError):
@@ -88,6 +89,36 @@ class Contrastive:
 
 
 @dataclass(frozen=True)
+class ContrastivePlus:
+    """The improved recipe; each difference from the published one is a key."""
+
+    temperature: float
+    learn_temperature: bool
+    symmetric: bool
+    norm: str
+    norm_per_modality: bool
+    activation: str
+    embedding_size: int | None
+    batch_size: int
+    drop_last: bool
+    epochs: int
+    learning_rate: float
+    schedule: str
+    weight_decay: float
+    keep_best: bool
+    augmentation: float
+
+
+@dataclass(frozen=True)
+class Regression:
+    """The regression baseline."""
+
+    batch_size: int
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Features:
     """Feature extraction."""
 
@@ -110,6 +141,15 @@ class Alphas:
 
 
 @dataclass(frozen=True)
+class SizeCurve:
+    """Accuracy against the number of images that encoding models are fitted on."""
+
+    sizes: list[int]
+    rois: list[str] | None
+    methods: list[str] | None
+
+
+@dataclass(frozen=True)
 class Encoding:
     """Voxelwise ridge encoding models."""
 
@@ -118,6 +158,7 @@ class Encoding:
     folds: int
     protocols: list[str]
     min_noise_ceiling: float
+    size_curve: SizeCurve
 
 
 @dataclass(frozen=True)
@@ -142,6 +183,8 @@ class Config:
     backbone: Backbone
     tuning: Tuning
     contrastive: Contrastive
+    contrastive_plus: ContrastivePlus
+    regression: Regression
     features: Features
     encoding: Encoding
     statistics: Statistics
@@ -183,7 +226,7 @@ class Config:
 
     def recipe(self, method: str) -> Any:
         """Return the section of the configuration that holds a tuning method's recipe."""
-        return getattr(self, method)
+        return getattr(self, RECIPES[method][0])
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain containers, defaults included."""
@@ -298,10 +341,27 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 f"datasets.{name}.subjects: found 'all', expected a list: the simulator needs "
                 "names, such as [subj01, subj02]."
             )
+    yield from _size_curve_problems(config)
     if "tune_test" in config["encoding"]["protocols"] and config["features"]["images"] != "all":
         yield (
             "encoding.protocols: found tune_test with features.images = test, expected all: it "
             "fits on the tuning images. Set features.images: all."
+        )
+
+
+def _size_curve_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    curve, folds = config["encoding"]["size_curve"], config["encoding"]["folds"]
+    least = 3 * folds
+    if curve["sizes"] and min(curve["sizes"]) < least:
+        yield (
+            f"encoding.size_curve.sizes: found {min(curve['sizes'])}, expected at least {least}: "
+            f"penalties are chosen in {folds} folds (encoding.folds)."
+        )
+    unknown = set(curve["methods"] or ()) - set(config["tuning"]["methods"])
+    if unknown:
+        yield (
+            f"encoding.size_curve.methods: found {min(unknown)}, expected some of tuning.methods = "
+            f"{', '.join(config['tuning']['methods'])}."
         )
 
 

@@ -31,6 +31,7 @@ class Job:
     def __init__(self, snakemake: Any) -> None:
         self.input = snakemake.input
         self.output = snakemake.output
+        self.params = snakemake.params
         self.wildcards = snakemake.wildcards
         self.threads: int = snakemake.threads
         self.stage: str = snakemake.rule

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cortune.config import Config
+from cortune.config import Config, SizeCurve
 from cortune.data.readers import Reader, open_dataset
-from cortune.data.rois import HEMISPHERES, select_rois
+from cortune.data.rois import GROUPS, HEMISPHERES, select_rois
 from cortune.errors import InputError
+from cortune.report.tables import EncodedUnit
 from cortune.simulate.layout import roi_sizes
 from cortune.simulate.spec import SimulationSpec
-from cortune.versions import STAGES, UNTUNED, Versions, entity_path
+from cortune.versions import LOSO, POOLED, REGRESSION, STAGES, UNTUNED, Versions, entity_path
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Project:
         """Return the path of the network of a unit and method."""
         if method == UNTUNED:
             return self.backbone()
-        return self.path("tune_network", "network.safetensors", **_entities(unit), method=method)
+        return self._tuned("network.safetensors", unit, method)
 
     @property
     def tuned_methods(self) -> list[str]:
@@ -185,7 +186,50 @@ class Project:
 
     def history(self, unit: Unit, method: str) -> str:
         """Return the path of the training history of a tuned network."""
-        return self.path("tune_network", "history.csv", **_entities(unit), method=method)
+        return self._tuned("history.csv", unit, method)
+
+    def _tuned(self, name: str, unit: Unit, method: str) -> str:
+        """Return the path of a file of a tuned network.
+
+        A pooled network belongs to a hemisphere and ROI, but one that leaves a subject out
+        belongs to that subject.
+        """
+        entities = _entities(unit)
+        if method in POOLED and method != LOSO:
+            del entities["subject"]
+        return self.path(self.versions.network_stage(method), name, **entities, method=method)
+
+    def pooled_subjects(self, hemisphere: str, roi: str, without: str | None = None) -> list[str]:
+        """Return the subjects whose ROI a pooled network is tuned to, one left out or none.
+
+        Raises
+        ------
+        InputError
+            If none is left.
+        """
+        subjects = [
+            unit.subject
+            for unit in self.units
+            if (unit.hemisphere, unit.roi) == (hemisphere, roi) and unit.subject != without
+        ]
+        if not subjects:
+            raise InputError(
+                "tuning.methods",
+                f"{LOSO} for {hemisphere} {roi}, which {without} alone has",
+                "a ROI that at least two subjects have",
+                "Remove the method, or add a subject.",
+            )
+        return subjects
+
+    @cached_property
+    def largest_roi(self) -> int:
+        """Number of voxels of the largest ROI of the tuning data set, wanted or not."""
+        sizes = (
+            self.roi_sizes(self.dataset, subject, hemisphere)
+            for subject in self.subjects(self.dataset)
+            for hemisphere in HEMISPHERES
+        )
+        return max(size.get(roi, 0) for size in sizes for roi in GROUPS["all"])
 
     def features(self, unit: Unit, method: str) -> str:
         """Return the path of the Gram matrices of a network over its subject's images."""
@@ -198,7 +242,7 @@ class Project:
 
     def tables(self) -> list[str]:
         """Return the paths of all tables of a complete run."""
-        files = {
+        files: dict[str, tuple[str, ...]] = {
             "tabulate_encoding": (
                 "encoding.csv",
                 "encoding_layers.csv",
@@ -206,20 +250,30 @@ class Project:
                 "skipped.csv",
             ),
             "tabulate_comparison": ("comparison.csv",),
+            "tabulate_published": ("published.csv",),
         }
+        if self.targets("information"):
+            files["tabulate_information"] = ("information.csv",)
+        if self.targets("size_curve"):
+            files["tabulate_size_curve"] = ("size_curve.csv",)
         return [self.path(stage, name) for stage, names in files.items() for name in names]
 
     def figures(self) -> list[str]:
         """Return the paths of all figures of a complete run."""
-        files = {
+        files: dict[str, tuple[str, ...]] = {
             "plot_encoding": (
                 "encoding_by_roi.png",
                 "encoding_by_layer.png",
                 "encoding_by_voxel.png",
                 "encoding_by_protocol.png",
             ),
+            "plot_published": ("published.png",),
             "plot_tuning": ("training_curves.png",),
         }
+        if self.targets("information"):
+            files["plot_information"] = ("information_by_roi.png",)
+        if self.targets("size_curve"):
+            files["plot_size_curve"] = ("size_curve.png",)
         return [self.path(stage, name) for stage, names in files.items() for name in names]
 
     def current_versions(self) -> dict[str, str]:
@@ -244,6 +298,48 @@ class Project:
             for stage in STAGES
         }
 
+    def embeddings(self, unit: Unit, method: str) -> str:
+        """Return the path of a tuned network's held-out embeddings."""
+        return self._tuned("embeddings.h5", unit, method)
+
+    def information(self, unit: Unit, method: str) -> str:
+        """Return the path of the information bound of a unit and method."""
+        return self.path("bound_information", "information.h5", **_entities(unit), method=method)
+
+    def size_curve(self, unit: Unit, method: str) -> str:
+        """Return the path of the size curve of a unit and method."""
+        return self.path("fit_size_curve", "size_curve.h5", **_entities(unit), method=method)
+
+    def targets(self, kind: str) -> list[EncodedUnit]:
+        """Return every unit and method that has a file of a kind, and its path.
+
+        Parameters
+        ----------
+        kind : str
+            ``encoding``, ``history``, ``information`` or ``size_curve``.
+        """
+        find = getattr(self, kind)
+        return [
+            EncodedUnit(self.dataset, u.subject, u.hemisphere, u.roi, method, find(u, method))
+            for method in self._methods_with(kind)
+            for u in self.units
+            if kind != "size_curve" or u.roi in (self._curve.rois or [u.roi])
+        ]
+
+    @property
+    def _curve(self) -> SizeCurve:
+        return self.config.encoding.size_curve
+
+    def _methods_with(self, kind: str) -> list[str]:
+        if kind == "encoding":
+            return self.config.tuning.methods
+        if kind == "size_curve":
+            wanted = self._curve.methods or self.config.tuning.methods
+            return [m for m in self.config.tuning.methods if m in wanted and self._curve.sizes]
+        if kind == "information":
+            return [method for method in self.tuned_methods if method != REGRESSION]
+        return self.tuned_methods
+
     def dataset_of(self, stage: str, version: str) -> str:
         """Return the data set whose `stage` has this version.
 
@@ -261,6 +357,11 @@ class Project:
             " or ".join(self.versions.of(stage, dataset) for dataset in self.config.datasets),
             "Ask for the files of the current configuration.",
         )
+
+
+def entities_of(folders: str) -> dict[str, str]:
+    """Return the entities of a part of a path: ``sub-a/hemi-lh`` is {sub: a, hemi: lh}."""
+    return dict(part.split("-", 1) for part in folders.split("/"))
 
 
 def _entities(unit: Unit) -> dict[str, str]:

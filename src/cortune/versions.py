@@ -25,7 +25,9 @@ from typing import Any
 import cortune
 
 UNTUNED = "untuned"
-POOLED = ("pooled_mean", "pooled_max", "pooled_loso")
+REGRESSION = "regression"
+LOSO = "pooled_loso"
+POOLED = ("pooled_mean", "pooled_max", LOSO)
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,14 @@ STAGES: dict[str, Stage] = {
         ("seed", "tuning.precision"),
         ("prepare_images", "prepare_responses", "split_images", "backbone", "recipe"),
     ),
+    "tune_pooled": Stage(
+        1,
+        ("seed", "tuning.precision", "tuning.min_voxels", "datasets.{dataset}.subjects"),
+        ("prepare_images", "prepare_responses", "split_images", "backbone", "recipe"),
+    ),
     "extract_features": Stage(
         1,
-        ("backbone.layers", "features.images"),
+        ("seed", "backbone.layers", "features.images", "encoding.size_curve.sizes"),
         ("prepare_images", "split_images", "network"),
     ),
     "encode_roi": Stage(
@@ -97,18 +104,42 @@ STAGES: dict[str, Stage] = {
         ),
         ("extract_features", "prepare_responses"),
     ),
+    "fit_size_curve": Stage(
+        1,
+        (
+            "seed",
+            "encoding.n_components",
+            "encoding.alphas",
+            "encoding.folds",
+            "encoding.size_curve.sizes",
+            "statistics.n_bootstrap",
+        ),
+        ("extract_features", "prepare_responses"),
+    ),
+    "bound_information": Stage(1, ("seed",), ("network",)),
     "tabulate_encoding": Stage(
         1, (*_UNITS, "encoding.min_noise_ceiling"), ("encode_roi",), every=True
     ),
     "tabulate_comparison": Stage(1, ("seed", "statistics"), ("tabulate_encoding",)),
+    "tabulate_published": Stage(1, (), ("tabulate_encoding",)),
+    "tabulate_size_curve": Stage(
+        1, (*_UNITS, "encoding.size_curve"), ("fit_size_curve",), every=True
+    ),
+    "tabulate_information": Stage(1, _UNITS, ("bound_information",), every=True),
     "plot_encoding": Stage(1, (), ("tabulate_encoding", "tabulate_comparison")),
+    "plot_published": Stage(1, (), ("tabulate_published", "tabulate_encoding")),
+    "plot_size_curve": Stage(1, (), ("tabulate_size_curve",)),
+    "plot_information": Stage(1, (), ("tabulate_information",)),
     "plot_tuning": Stage(1, _UNITS, ("network",), every=True),
 }
 
 # The configuration section that holds each tuning method's recipe.
 RECIPES: dict[str, tuple[str, ...]] = {
     UNTUNED: (),
+    REGRESSION: ("regression",),
     "contrastive": ("contrastive",),
+    "contrastive_plus": ("contrastive_plus",),
+    **dict.fromkeys(POOLED, ("contrastive",)),
 }
 
 
@@ -257,7 +288,9 @@ class Versions:
 
     def network_stage(self, method: str | None) -> str:
         """Return the stage that makes the network of a tuning method."""
-        return self.backbone_stage() if method in (None, UNTUNED) else "tune_network"
+        if method in (None, UNTUNED):
+            return self.backbone_stage()
+        return "tune_pooled" if method in POOLED else "tune_network"
 
     def is_simulated(self, dataset: str) -> bool:
         """Return whether the simulator writes this data set."""

@@ -41,7 +41,15 @@ def changed(before, after):
     }
 
 
-TABLES = {"tabulate_encoding", "tabulate_comparison", "plot_encoding"}
+TABLES = {
+    "tabulate_encoding",
+    "tabulate_comparison",
+    "tabulate_published",
+    "plot_encoding",
+    "plot_published",
+}
+CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
+BOUND = {"bound_information", "tabulate_information", "plot_information"}
 
 
 def stages(*names, methods=METHODS):
@@ -54,8 +62,7 @@ def test_version_looks_as_the_contract_says():
         assert re.fullmatch(rf"{STAGES[stage].number}-[0-9a-f]{{8}}", version)
 
 
-def test_versions_are_the_same_in_another_process_and_order():
-    # Pinned: a change here means that everybody's results are recomputed.
+def test_versions_do_not_depend_on_the_order_of_keys():
     config = Config.from_mapping(BASE).as_dict()
     shuffled = json.loads(json.dumps(config, sort_keys=True))
     assert Versions(config).of("encode_roi") == Versions(shuffled).of("encode_roi")
@@ -63,22 +70,51 @@ def test_versions_are_the_same_in_another_process_and_order():
 
 def test_alphas_change_encoding_only():
     different = changed(versions(), versions(encoding__alphas={"num": 5}))
-    assert different == stages("encode_roi", *TABLES)
+    assert different == stages("encode_roi", *TABLES, *CURVE)
 
 
 def test_temperature_changes_contrastive_tuning_and_what_follows():
+    """And the pooled networks, which are tuned by the same recipe."""
     different = changed(versions(), versions(contrastive__temperature=0.1))
     assert different == (
-        stages("tune_network", "extract_features", "encode_roi", methods=["contrastive"])
-        | stages(*TABLES, "plot_tuning")
+        stages("tune_network", "tune_pooled", methods=["contrastive"])
+        | stages("extract_features", "encode_roi", methods=["contrastive"])
+        | stages("fit_size_curve", "bound_information", methods=["contrastive"])
+        | stages(*TABLES, *(CURVE | BOUND) - {"fit_size_curve", "bound_information"})
+        | stages("plot_tuning")
     )
+
+
+@pytest.mark.parametrize(
+    ("section", "method", "stage"),
+    [
+        ("regression", "regression", "tune_network"),
+        ("contrastive_plus", "contrastive_plus", "tune_network"),
+        ("contrastive", "pooled_mean", "tune_pooled"),
+        ("contrastive", "pooled_loso", "tune_pooled"),
+    ],
+)
+def test_every_recipe_reaches_its_own_method_alone(section, method, stage):
+    before, after = versions(), versions(**{f"{section}__epochs": 3})
+    assert before.of(stage, method=method) != after.of(stage, method=method)
+    for other in {"regression", "contrastive_plus", "contrastive"} - {section}:
+        assert before.of("tune_network", method=other) == after.of("tune_network", method=other)
+
+
+def test_sizes_of_the_curve_reach_the_features_but_its_methods_do_not():
+    sizes = versions(encoding__size_curve={"sizes": [50]})
+    assert ("extract_features", "contrastive") in changed(versions(), sizes)
+    methods = versions(encoding__size_curve={"methods": ["untuned"]})
+    assert changed(versions(), methods) == stages("tabulate_size_curve", "plot_size_curve")
 
 
 @pytest.mark.parametrize("key", ["subjects", "rois"])
 def test_adding_a_subject_or_roi_changes_tables_and_figures_only(key):
     more = {"subjects": ["subj01", "subj02"], "rois": ["V1v", "hV4"]}[key]
     different = changed(versions(), versions(**{f"datasets__nsd__{key}": more}))
-    assert different == stages(*TABLES, "plot_tuning")
+    summaries = (CURVE | BOUND) - {"fit_size_curve", "bound_information"}
+    pooled = {"tune_pooled"} if key == "subjects" else set()
+    assert different == stages(*TABLES, *summaries, *pooled, "plot_tuning")
 
 
 def test_device_changes_nothing():

@@ -1,0 +1,30 @@
+# Cortune: from raw images and fMRI responses to tuned networks, encoding scores and a report.
+# README.md says how to run it; config/README.md lists every key of the configuration.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# A configuration given with --configfile replaces the demo's instead of being merged into it.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/networks.smk"
+include: "workflow/rules/encoding.smk"
+include: "workflow/rules/information.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/latest/manifest.json",

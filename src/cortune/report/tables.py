@@ -1,0 +1,125 @@
+"""Tidy tables of the encoding scores, one row per unit, layer or voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from cortune.artifacts import PathLike, write_csv, write_parquet
+from cortune.encoding import layer_summaries, read_encoding, summary, voxel_columns
+from cortune.encoding.comparison import compare_methods
+from cortune.versions import Provenance
+
+UNIT = ["dataset", "subject", "hemisphere", "roi", "method", "protocol"]
+SKIPPED = ["dataset", "subject", "hemisphere", "roi", "reason"]
+
+
+@dataclass(frozen=True)
+class EncodedUnit:
+    """Where the encoding of one unit and method lies."""
+
+    dataset: str
+    subject: str
+    hemisphere: str
+    roi: str
+    method: str
+    path: str
+
+
+class EncodingTables(Protocol):
+    """Paths of the encoding tables."""
+
+    encoding: str
+    layers: str
+    voxels: str
+    skipped: str
+
+
+def tabulate_encoding(
+    units: Iterable[EncodedUnit],
+    skipped: Sequence[Any],
+    outputs: EncodingTables,
+    provenance: Provenance,
+    *,
+    min_noise_ceiling: float,
+) -> None:
+    """Write the tables of scores by unit, layer and voxel, and of what was left out.
+
+    Parameters
+    ----------
+    units : iterable of EncodedUnit
+    skipped : sequence of dataclass
+        Units that were not analysed: dataset, subject, hemisphere, roi, reason.
+    outputs : EncodingTables
+    provenance : Provenance
+    min_noise_ceiling : float
+        Voxels with a lower noise ceiling (share of variance) get no normalised score.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows, layer_rows, voxels = [], [], []
+    left_out = [asdict(unit) for unit in skipped]
+    for unit in units:
+        names = {key: value for key, value in asdict(unit).items() if key != "path"}
+        for protocol, encoding in read_encoding(unit.path).items():
+            key = {**names, "protocol": protocol}
+            rows.append(key | summary(encoding, min_noise_ceiling))
+            layer_rows += [key | row for row in layer_summaries(encoding, min_noise_ceiling)]
+            voxels.append(pd.DataFrame(key | voxel_columns(encoding, min_noise_ceiling)))
+            n_constant = int(np.isnan(encoding.r).sum())
+            if n_constant:
+                reason = f"{n_constant} of {encoding.r.size} voxels have no r (constant in a fold)"
+                left_out.append({**names, "protocol": protocol, "reason": reason})
+    write_csv(outputs.encoding, pd.DataFrame(rows), provenance)
+    write_csv(outputs.layers, pd.DataFrame(layer_rows), provenance)
+    write_parquet(outputs.voxels, _categories(pd.concat(voxels, ignore_index=True)), provenance)
+    columns = [*SKIPPED, "method", "protocol"]
+    write_csv(outputs.skipped, pd.DataFrame(left_out, columns=columns), provenance)
+
+
+def _categories(table: Any) -> Any:
+    """Store the repeated names of a per-voxel table once each."""
+    names = [*UNIT, "layer"]
+    return table.astype(dict.fromkeys(names, "category"))
+
+
+def tabulate_comparison(
+    encoding: PathLike,
+    voxels: PathLike,
+    path: PathLike,
+    provenance: Provenance,
+    *,
+    protocol: str,
+    methods: Sequence[str],
+    n_bootstrap: int,
+    n_permutations: int,
+) -> None:
+    """Write ``comparison.csv``: every pair of methods, by group and by ROI.
+
+    Parameters
+    ----------
+    encoding, voxels : path
+        Tables of :func:`tabulate_encoding`.
+    path : path
+    provenance : Provenance
+    protocol : str
+        The protocol whose scores are compared.
+    methods : sequence of str
+        In the order of the configuration.
+    n_bootstrap, n_permutations : int
+    """
+    import pandas as pd
+
+    units = pd.read_csv(encoding)
+    per_voxel = pd.read_parquet(voxels)
+    table = compare_methods(
+        units[units["protocol"] == protocol],
+        per_voxel[per_voxel["protocol"] == protocol].astype(dict.fromkeys(UNIT, str)),
+        methods=methods,
+        n_bootstrap=n_bootstrap,
+        n_permutations=n_permutations,
+        seed=provenance.seed,
+    )
+    write_csv(path, table, provenance)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from algonauts_tree import write_tree
+
+from cortune.check import find_problems
+from cortune.cli import main
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return write_tree(tmp_path / "data", 1)
+
+
+def configuration(tmp_path, **sections):
+    config = {
+        "datasets": {
+            "nsd": {
+                "layout": "algonauts2023",
+                "root": str(tmp_path / "data"),
+                "rois": ["V1v", "PPA"],
+            }
+        },
+        "backbone": {"name": "alexnet_small", "weights": "random", "input_size": 64},
+        **sections,
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_a_sound_project_has_no_problem(tmp_path, tree, capsys):
+    assert main(["check", "--configfile", str(configuration(tmp_path))]) == 0
+    assert "No problem" in capsys.readouterr().out
+
+
+def test_all_problems_are_reported_at_once(tmp_path, tree, capsys):
+    tree.responses["lh"].unlink()
+    np.save(tree.responses["rh"], np.zeros((3, 75), np.float32))
+    (tmp_path / "weights.pth").write_bytes(b"junk")
+    path = configuration(
+        tmp_path,
+        backbone={
+            "name": "alexnet_small",
+            "weights": str(tmp_path / "weights.pth"),
+            "layers": ["features.2"],
+        },
+    )
+    assert main(["check", "--configfile", str(path)]) == 1
+    said = capsys.readouterr().out
+    for word in ("lh_training_fmri.npy", "rh_training_fmri.npy", "weights.pth", "problem(s)"):
+        assert word in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [
+        ({"name": "alexnot", "weights": "random"}, ["backbone.name", "alexnet"]),
+        (
+            {"name": "alexnet_small", "weights": "random", "layers": ["feature.2"]},
+            ["backbone.layers", "features.2"],
+        ),
+        (
+            {"name": "squeezenet1_1", "weights": "V9", "layers": ["features.0"]},
+            ["backbone.weights", "IMAGENET1K_V1"],
+        ),
+        (
+            {"name": "alexnet_small", "weights": "none.safetensors"},
+            ["none.safetensors", "no file"],
+        ),
+    ],
+)
+def test_backbone_problems(tmp_path, tree, backbone, words):
+    (problem,) = find_problems(configuration(tmp_path, backbone=backbone))
+    for word in words:
+        assert word in problem
+
+
+def test_configuration_problems(tmp_path):
+    path = configuration(tmp_path, contrastive={"temprature": 1})
+    assert find_problems(path) == ["contrastive.temprature: unknown key; did you mean temperature?"]
+
+
+def test_no_images_to_tune_on(tmp_path, tree):
+    path = configuration(tmp_path, split={"tune": 0.0, "validation": 0.5, "test": 0.5})
+    (problem,) = find_problems(path)
+    assert "split" in problem and "contrastive" in problem
+
+
+def test_published_weights_are_not_downloaded(tmp_path, tree, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("asked the network")
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    backbone = {"name": "squeezenet1_1", "weights": "IMAGENET1K_V1", "layers": ["features.0"]}
+    assert find_problems(configuration(tmp_path, backbone=backbone)) == []
+
+
+def test_a_simulation_that_cannot_be_had(tmp_path):
+    path = configuration(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"] = {
+        "layout": "algonauts2023",
+        "subjects": ["subj01"],
+        "simulate": {"n_images": 50, "n_shared": 60},
+    }
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = find_problems(path)
+    assert "n_shared" in problem
+
+
+def test_no_roi_is_large_enough(tmp_path):
+    path = configuration(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"] = {
+        "layout": "algonauts2023",
+        "subjects": ["subj01"],
+        "rois": ["V1v"],
+        "simulate": {"n_images": 50, "n_shared": 10, "vertices": {"V1v": 5}},
+    }
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = find_problems(path)
+    assert "datasets.nsd.rois" in problem and "min_voxels" in problem
+
+
+def test_summary_before_any_run(tmp_path, capsys):
+    assert main(["summary", "--results", str(tmp_path)]) == 1
+    assert "no complete run" in capsys.readouterr().err
+
+
+def test_simulate_writes_what_the_reader_accepts(tmp_path, capsys):
+    from cortune.data.readers import open_dataset
+
+    out = tmp_path / "data"
+    arguments = ["simulate", "--out", str(out), "--subjects", "2", "--n-images", "30"]
+    arguments += ["--n-shared", "10", "--n-test-images", "2", "--image-size", "32"]
+    arguments += ["--vertices", "V1v=30", "PPA=20", "mTL-faces=0"]
+    assert main(arguments) == 0
+    reader = open_dataset("algonauts2023", out)
+    assert reader.subjects() == ["subj01", "subj02"]
+    assert reader.problems("all", ["V1v", "PPA"]) == []
+    assert reader.roi_sizes("subj02", "rh")["V1v"] == 30

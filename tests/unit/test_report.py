@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cortune.artifacts import read_json, read_provenance
+from cortune.encoding import UnitEncoding, write_encoding
+from cortune.report import encoding_figures, tables, tuning_figures
+from cortune.report.publish import publish_results
+from cortune.report.summary import headline
+from cortune.versions import Provenance
+
+PROVENANCE = Provenance("tabulate_encoding", "1-00000000", 0)
+SUBJECTS, ROIS, METHODS = ("subj01", "subj02"), ("hV4", "V1v"), ("untuned", "contrastive")
+
+
+def encoding(random, constant=0):
+    r = random.uniform(0, 0.5, 30).astype(np.float32)
+    r[:constant] = np.nan
+    layers = np.stack([r, r - 0.1])
+    return UnitEncoding(
+        layers=("features.2", "features.5"),
+        layer="features.2",
+        fold_layers=("features.2",) * 3,
+        n_images_fit=40,
+        n_images_scored=60,
+        vertices=np.arange(30),
+        noise_ceiling=np.full(30, 0.36, np.float32),
+        r=r,
+        alpha=np.full(30, 10.0, np.float32),
+        fold_alpha=np.full((3, 30), 10.0, np.float32),
+        r_layers=layers,
+        alpha_layers=np.full((2, 30), 10.0, np.float32),
+        interval=np.array([np.nanmean(r) - 0.02, np.nanmean(r) + 0.02]),
+        interval_layers=np.tile([0.0, 0.5], (2, 1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    random = np.random.default_rng(0)
+    units = []
+    for subject, side, roi, method in itertools.product(SUBJECTS, ("lh", "rh"), ROIS, METHODS):
+        path = folder / f"{subject}{side}{roi}{method}.h5"
+        constant = 2 if (subject, side, roi) == ("subj01", "lh", "V1v") else 0
+        results = {"heldout_cv": encoding(random, constant), "published": encoding(random)}
+        write_encoding(path, results, PROVENANCE)
+        units.append(tables.EncodedUnit("nsd", subject, side, roi, method, str(path)))
+    out = SimpleNamespace(
+        encoding=folder / "encoding.csv",
+        layers=folder / "encoding_layers.csv",
+        voxels=folder / "encoding_voxels.parquet",
+        skipped=folder / "skipped.csv",
+        comparison=folder / "comparison.csv",
+    )
+    tables.tabulate_encoding(units, [], out, PROVENANCE, min_noise_ceiling=0.05)
+    tables.tabulate_comparison(
+        out.encoding,
+        out.voxels,
+        out.comparison,
+        PROVENANCE,
+        protocol="heldout_cv",
+        methods=METHODS,
+        n_bootstrap=200,
+        n_permutations=200,
+    )
+    return out
+
+
+def test_tables_have_a_row_per_unit_layer_and_voxel(written):
+    units, layers = pd.read_csv(written.encoding), pd.read_csv(written.layers)
+    voxels = pd.read_parquet(written.voxels)
+    assert len(units) == 2 * 2 * 2 * 2 * 2
+    assert len(layers) == 2 * len(units)
+    assert len(voxels) == 30 * len(units)
+    means = voxels.groupby(tables.UNIT, observed=True)["r"].mean()
+    found = units.set_index(tables.UNIT)["r_mean"]
+    np.testing.assert_allclose(found, means.loc[found.index], rtol=1e-5)
+    np.testing.assert_allclose(units["ceiling_r_mean"], 0.6, rtol=1e-5)
+    np.testing.assert_allclose(
+        voxels["nnr2"], np.sign(voxels["r"]) * voxels["r"] ** 2 / 0.36, rtol=1e-4
+    )
+
+
+def test_constant_voxels_are_kept_empty_and_counted(written):
+    voxels = pd.read_parquet(written.voxels)
+    assert voxels["r"].isna().sum() == 2 * len(METHODS)
+    skipped = pd.read_csv(written.skipped)
+    assert len(skipped) == len(METHODS)
+    assert skipped["reason"].str.startswith("2 of 30 voxels").all()
+
+
+def test_comparison_agrees_with_the_table_of_units(written):
+    units = pd.read_csv(written.encoding)
+    units = units[units["protocol"] == "heldout_cv"]
+    wide = units.pivot_table(
+        index=["subject", "hemisphere", "roi"], columns="method", values="r_mean"
+    )
+    expected = (wide["contrastive"] - wide["untuned"]).groupby("subject").mean().mean()
+    comparison = pd.read_csv(written.comparison)
+    (row,) = comparison[comparison["group"] == "early"].to_dict("records")
+    assert row["r_diff_mean"] == pytest.approx(expected, abs=1e-6)
+    assert (row["method_a"], row["method_b"]) == ("contrastive", "untuned")
+    assert row["n_subjects"] == 2 and row["n_units"] == 8
+    assert 0 <= row["frac_voxels_a_better"] <= 1
+
+
+def test_tables_carry_provenance(written):
+    for path in vars(written).values():
+        assert read_provenance(path)["stage"] == "tabulate_encoding"
+
+
+def test_bars_and_ceilings_show_the_table(written):
+    units = pd.read_csv(written.encoding)
+    units = units[units["protocol"] == "heldout_cv"]
+    with encoding_figures.figure_style():
+        figure = encoding_figures.accuracy_by_roi(units)
+    left, right = figure.axes
+    heights = sorted(bar.get_height() for bar in left.patches)
+    expected = units[units["hemisphere"] == "lh"].groupby(["roi", "method"])["r_mean"].mean()
+    np.testing.assert_allclose(heights, sorted(expected), rtol=1e-6)
+    assert [t.get_text() for t in right.get_xticklabels()] == ["V1v", "hV4"], "early to higher"
+
+
+def test_all_figures_are_drawn(written, tmp_path):
+    out = SimpleNamespace(
+        **{name: tmp_path / f"{name}.png" for name in ("by_roi", "layers", "voxels", "protocols")}
+    )
+    encoding_figures.plot_encoding(
+        written.encoding, written.layers, written.voxels, out, PROVENANCE, protocol="heldout_cv"
+    )
+    for path in vars(out).values():
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("methods", [("untuned",), ("contrastive",)])
+def test_figures_of_a_single_method_and_protocol(written, methods):
+    units, layers = pd.read_csv(written.encoding), pd.read_csv(written.layers)
+    voxels = pd.read_parquet(written.voxels)
+    one = [
+        t[(t["protocol"] == "heldout_cv") & t["method"].isin(methods)]
+        for t in (units, layers, voxels)
+    ]
+    with encoding_figures.figure_style():
+        encoding_figures.accuracy_by_roi(one[0]).canvas.draw()
+        encoding_figures.layer_profile(one[1]).canvas.draw()
+        encoding_figures.voxel_scatter(one[2]).canvas.draw()
+        encoding_figures.protocol_optimism(one[0]).canvas.draw()
+
+
+def test_training_curves_without_networks():
+    tuning_figures.training_curves(pd.DataFrame()).canvas.draw()
+
+
+def test_published_run_has_what_this_run_made_and_nothing_older(written, tmp_path):
+    latest = tmp_path / "latest"
+    (latest / "tables").mkdir(parents=True)
+    (latest / "tables" / "old.csv").write_text("")
+    (latest / "report.html").write_text("old")
+    timing = tmp_path / "a.tsv"
+    timing.write_text("s\th:m:s\n2.5\t0:00:02\n")
+    publish_results(
+        [str(written.encoding), str(written.skipped)],
+        [],
+        latest / "manifest.json",
+        config={"seed": 0},
+        versions={"encode_roi": "1-00000000"},
+        benchmarks={"encode_roi": [str(timing), str(tmp_path / "none.tsv")]},
+    )
+    assert {p.name for p in (latest / "tables").iterdir()} == {
+        "encoding.csv", "encoding.csv.json", "skipped.csv", "skipped.csv.json",
+    }  # fmt: skip
+    assert not (latest / "report.html").exists()
+    manifest = read_json(latest / "manifest.json")
+    assert manifest["rules"]["encode_roi"] == {"jobs": 1, "seconds": 2.5}
+    text = headline(latest)
+    assert "contrastive" in text and "subj02" in text and "noise ceiling" in text

@@ -1,0 +1,62 @@
+rule prepare_images:
+    input:
+        simulated,
+    output:
+        images="results/prepare_images/{version}/sub-{subject}/images.npy",
+        index="results/prepare_images/{version}/sub-{subject}/index.csv",
+    log:
+        "results/logs/prepare_images/{version}/sub-{subject}.log",
+    benchmark:
+        "results/benchmarks/prepare_images/{version}/sub-{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    message:
+        "Decoding the images of {wildcards.subject}"
+    script:
+        "../scripts/prepare_images.py"
+
+
+rule prepare_responses:
+    input:
+        raw_responses,
+    output:
+        responses="results/prepare_responses/{version}/sub-{subject}/hemi-{hemisphere}/responses.h5",
+    log:
+        "results/logs/prepare_responses/{version}/sub-{subject}/hemi-{hemisphere}.log",
+    benchmark:
+        "results/benchmarks/prepare_responses/{version}/sub-{subject}/hemi-{hemisphere}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    message:
+        "Reading the responses of {wildcards.subject} {wildcards.hemisphere}"
+    script:
+        "../scripts/prepare_responses.py"
+
+
+rule split_images:
+    input:
+        index=made_from("prepare_images", "index.csv", "subject"),
+    output:
+        split="results/split_images/{version}/sub-{subject}/split.csv",
+    log:
+        "results/logs/split_images/{version}/sub-{subject}.log",
+    benchmark:
+        "results/benchmarks/split_images/{version}/sub-{subject}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    message:
+        "Splitting the images of {wildcards.subject} by identity"
+    script:
+        "../scripts/split_images.py"
