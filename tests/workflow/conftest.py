@@ -1,0 +1,68 @@
+"""Running Snakemake as a user would, in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Workspace:
+    """A folder with results, in which the checkout's workflow runs."""
+
+    folder: Path
+
+    def write_config(self, config: dict, name: str = "config.yaml") -> Path:
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    def snakemake(self, *arguments: str, config: Path, check: bool = True):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+        command += ["--directory", str(self.folder), "--configfile", str(config), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def run(self, config: Path, *arguments: str):
+        return self.snakemake("--cores", "2", *arguments, config=config)
+
+    def planned(self, config: Path) -> Counter[str]:
+        """The jobs of a dry run: rule to number."""
+        done = self.snakemake("--dry-run", "--cores", "2", config=config)
+        text = done.stdout + done.stderr
+        if "Nothing to be done" in text:
+            return Counter()
+        table = text[text.index("Job stats:") :]
+        rows = re.findall(r"^([a-z_]+) +(\d+)$", table, flags=re.MULTILINE)
+        return Counter({rule: int(n) for rule, n in rows if rule not in ("all", "total")})
+
+    def cortune(self, *arguments: str):
+        command = [sys.executable, "-m", "cortune.cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Workspace:
+    """The demo, run once from nothing."""
+    space = Workspace(tmp_path_factory.mktemp("demo"))
+    config = space.folder / "config.yaml"
+    shutil.copy(REPOSITORY / "config" / "config.yaml", config)
+    space.run(config)
+    return space

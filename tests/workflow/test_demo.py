@@ -1,0 +1,326 @@
+"""The demo, end to end, and what it must show; everything is computed from its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cortune.artifacts import read_provenance
+from cortune.config import Config
+from cortune.data.rois import EARLY
+from cortune.versions import Versions
+
+pytestmark = pytest.mark.workflow
+TABLES = [
+    "encoding.csv",
+    "encoding_layers.csv",
+    "comparison.csv",
+    "published.csv",
+    "size_curve.csv",
+    "information.csv",
+    "skipped.csv",
+]
+
+
+@pytest.fixture(scope="session")
+def latest(demo):
+    return demo.folder / "results" / "latest"
+
+
+@pytest.fixture(scope="session")
+def config(demo):
+    return Config.from_file(demo.folder / "config.yaml")
+
+
+@pytest.fixture(scope="session")
+def units(latest):
+    table = pd.read_csv(latest / "tables" / "encoding.csv")
+    return table[table["protocol"] == "heldout_cv"]
+
+
+@pytest.fixture(scope="session")
+def voxels(latest):
+    table = pd.read_parquet(latest / "tables" / "encoding_voxels.parquet")
+    return table[table["protocol"] == "heldout_cv"]
+
+
+def test_contrastive_beats_untuned_in_early_rois_for_every_subject(units):
+    early = units[units["roi"].isin(EARLY)]
+    means = early.pivot_table(index="subject", columns="method", values="r_mean")
+    assert len(means) >= 3
+    assert (means["contrastive"] > means["untuned"]).all(), means
+
+
+def test_pooling_and_plus_beat_untuned_too(units):
+    means = units.groupby("method")["r_mean"].mean()
+    assert means["contrastive_plus"] > means["untuned"] + 0.01
+    assert means["pooled_mean"] > means["untuned"] + 0.01
+
+
+def test_bounds_are_informative_and_below_their_limit(latest):
+    table = pd.read_csv(latest / "tables" / "information.csv")
+    assert set(table["method"]) == {"contrastive", "contrastive_plus", "pooled_mean"}
+    assert (table["mi_lower_bound_nats"] <= table["log_k"]).all()
+    means = table.groupby("method")["mi_lower_bound_nats"].mean()
+    assert (means > 0.1).all(), means
+
+
+def test_accuracy_grows_with_the_images_fitted_on(latest):
+    table = pd.read_csv(latest / "tables" / "size_curve.csv")
+    means = table.pivot_table(index="n_images_fit", columns="method", values="r_mean")
+    assert list(means.index) == [50, 100, 200, 400]
+    assert (means.iloc[-1] > means.iloc[0]).all()
+
+
+def test_published_table_is_set_beside_this_run(latest):
+    table = pd.read_csv(latest / "tables" / "published.csv").set_index(["group", "method"])
+    assert table.loc[("early", "contrastive"), "r_published"] == pytest.approx(0.4165, abs=5e-5)
+    assert table.loc[("early", "contrastive"), "n_units_here"] == 6
+    assert table["r_here"].notna().any()
+
+
+def test_contract(latest, shared):
+    """The checker that comes with the contract finds nothing in the tables of these stages."""
+    names = ",".join(TABLES)
+    command = [sys.executable, str(shared / "check_contract.py"), str(latest), "--only", names]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_accuracy_exceeds_its_ceiling_by_more_than_its_interval(units):
+    assert units["ceiling_r_mean"].notna().all()
+    half = (units["r_ci_high"] - units["r_ci_low"]) / 2
+    assert (units["r_mean"] <= units["ceiling_r_mean"] + half).all()
+
+
+def test_levels_are_those_of_the_real_data(units, shared):
+    """Ceilings and untuned accuracy lie in the range of the published table."""
+    published = pd.read_csv(shared / "reference" / "published_encoding.csv")
+    published = published[published["method"] == "untuned"]
+    untuned = units[units["method"] == "untuned"]
+    for roi, rows in untuned.groupby("roi"):
+        known = published.loc[published["roi"] == roi, "r_mean"]
+        assert known.min() - 0.05 <= rows["r_mean"].mean() <= known.max() + 0.05, roi
+    assert 0.45 <= units["ceiling_r_mean"].mean() <= 0.7
+
+
+def truth_of(demo, config, subject, hemisphere):
+    version = Versions(config.as_dict()).of("simulate_dataset")
+    folder = (
+        demo.folder / "results" / "simulate_dataset" / version / "algonauts2023-truth" / subject
+    )
+    return h5py.File(folder / f"{hemisphere}.h5", "r")
+
+
+def test_null_voxels_score_nothing(demo, config, voxels):
+    scores = []
+    for (subject, hemisphere), rows in voxels.groupby(["subject", "hemisphere"], observed=True):
+        with truth_of(demo, config, subject, hemisphere) as truth:
+            null = np.flatnonzero(truth["null"][:])
+        scores.append(rows.loc[rows["vertex"].isin(null), "r"])
+    scores = pd.concat(scores)
+    assert len(scores) > 50
+    assert scores.abs().mean() < 0.05
+    assert abs(scores.mean()) < 0.02
+
+
+def test_skipped_names_the_empty_and_the_tiny_roi(latest, units):
+    skipped = pd.read_csv(latest / "tables" / "skipped.csv")
+    reasons = dict(zip(skipped["roi"], skipped["reason"], strict=True))
+    assert "empty" in reasons["mTL-faces"]
+    assert "6 voxels" in reasons["FBA-1"]
+    assert not set(units["roi"]) & {"mTL-faces", "FBA-1"}
+
+
+def test_backbone_learnt_its_classes(demo):
+    (path,) = (demo.folder / "results" / "pretrain_backbone").glob("*/accuracy.json")
+    found = json.loads(path.read_text())
+    assert found["accuracy"] >= 4 * found["chance"]
+    assert found["n_test"] >= 500
+
+
+def test_reported_layer_is_scored_as_in_the_table_of_layers(latest):
+    units = pd.read_csv(latest / "tables" / "encoding.csv")
+    layers = pd.read_csv(latest / "tables" / "encoding_layers.csv")
+    key = ["subject", "hemisphere", "roi", "method", "protocol"]
+    published = units[units["protocol"] == "published"].set_index(key)
+    best = layers.groupby(key)["r_mean"].max().loc[published.index]
+    np.testing.assert_allclose(published["r_mean"], best, rtol=1e-6)
+    assert (
+        published["r_mean"]
+        >= units[units["protocol"] == "heldout_cv"]
+        .set_index(["subject", "hemisphere", "roi", "method"])["r_mean"]
+        .reindex(published.index.droplevel("protocol"))
+        .to_numpy()
+        - 0.01
+    ).all()
+
+
+def test_manifest_hashes_the_tables(latest):
+    manifest = json.loads((latest / "manifest.json").read_text())
+    for name in [*TABLES, "encoding_voxels.parquet"]:
+        digest = hashlib.sha256((latest / "tables" / name).read_bytes()).hexdigest()
+        assert manifest["tables"][name] == digest
+    assert manifest["rules"]["tune_network"]["jobs"] == 36
+    assert manifest["rules"]["tune_pooled"]["jobs"] == 4
+    assert manifest["libraries"]["torch"]
+
+
+def test_every_artifact_carries_the_provenance_of_its_folder(demo):
+    results = demo.folder / "results"
+    seen = 0
+    for path in results.rglob("*"):
+        version = re.search(r"results/([a-z_]+)/(\d+-[0-9a-f]{8})/", path.as_posix())
+        wanted = path.suffix in (".h5", ".safetensors", ".parquet", ".csv", ".png")
+        if version and wanted and "simulate_dataset" not in path.parts:
+            provenance = read_provenance(path)
+            assert (provenance["stage"], provenance["version"]) == version.groups(), path
+            seen += 1
+    assert seen > 100
+
+
+def test_no_pickle_is_written(demo):
+    suffixes = {path.suffix for path in (demo.folder / "results").rglob("*")}
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npz"}
+
+
+def test_nothing_is_left_in_scratch(demo):
+    assert [p for p in (demo.folder / "results").rglob("*") if ".checkpoint" in p.name] == []
+    assert list((demo.folder / "results").rglob(".*.part*")) == []
+
+
+def test_summary_prints_the_headline(demo):
+    done = demo.cortune("summary")
+    assert done.returncode == 0
+    assert "contrastive" in done.stdout and "noise ceiling" in done.stdout
+
+
+def test_report_is_one_page_with_all_figures(demo):
+    report = demo.folder / "results" / "latest" / "report.html"
+    demo.snakemake("--report", str(report), config=demo.folder / "config.yaml")
+    text = report.read_text()
+    assert len(text) > 1_000_000
+    for name in ("encoding_by_roi.png", "encoding_by_layer.png", "training_curves.png"):
+        assert name in text
+
+
+# ---- what a changed setting reruns
+
+DOWNSTREAM = {
+    "tabulate_encoding",
+    "tabulate_comparison",
+    "tabulate_published",
+    "plot_encoding",
+    "plot_published",
+    "publish_results",
+}
+CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
+BOUND = {"bound_information", "tabulate_information", "plot_information"}
+N_UNITS = 12  # 3 subjects x 2 hemispheres x 2 ROIs
+
+
+def changed(demo, **changes):
+    config = yaml.safe_load((demo.folder / "config.yaml").read_text())
+    for key, value in changes.items():
+        *parents, last = key.split("__")
+        section = config
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[last] = value
+    return demo.write_config(config, "changed.yaml")
+
+
+def test_a_finished_run_plans_nothing(demo):
+    assert demo.planned(demo.folder / "config.yaml") == {}
+
+
+def test_new_alphas_rerun_no_tuning_and_no_features(demo):
+    planned = demo.planned(changed(demo, encoding__alphas={"num": 5}))
+    assert set(planned) == DOWNSTREAM | CURVE | {"encode_roi"}
+    assert planned["encode_roi"] == 5 * N_UNITS
+
+
+def test_new_temperature_reruns_contrastive_tuning_only(demo):
+    """The pooled networks are tuned contrastively too; all others stay."""
+    planned = demo.planned(changed(demo, contrastive__temperature=0.1))
+    tuning = {"tune_network", "tune_pooled", "extract_features", "encode_roi", "plot_tuning"}
+    assert set(planned) == DOWNSTREAM | CURVE | BOUND | tuning
+    assert planned["tune_network"] == N_UNITS
+    assert planned["tune_pooled"] == 4
+    for rule in ("extract_features", "encode_roi", "bound_information"):
+        assert planned[rule] == 2 * N_UNITS, "of contrastive and pooled_mean alone"
+    assert planned["fit_size_curve"] == 6, "of contrastive alone"
+
+
+def test_a_new_subject_reruns_nothing_of_the_others(demo):
+    """But the networks that pool all subjects, for which it is a new subject too."""
+    subjects = ["subj01", "subj02", "subj03", "subj04"]
+    planned = demo.planned(changed(demo, datasets__nsd__subjects=subjects))
+    assert planned["simulate_dataset"] == planned["prepare_images"] == 1
+    assert planned["prepare_responses"] == 2
+    assert planned["tune_network"] == 3 * 4
+    assert planned["tune_pooled"] == 4
+    pooled = N_UNITS + 4
+    assert planned["extract_features"] == 1 + 3 * 4 + pooled
+    assert planned["encode_roi"] == 4 * 4 + pooled
+    assert "pretrain_backbone" not in planned
+
+
+def test_a_new_subject_without_pooling_reruns_nothing_of_the_others(demo):
+    methods = ["untuned", "contrastive"]
+    subjects = ["subj01", "subj02", "subj03", "subj04"]
+    size_curve = {"sizes": [50, 100, 200, 400], "rois": ["V1v"]}
+    planned = demo.planned(
+        changed(
+            demo,
+            datasets__nsd__subjects=subjects,
+            tuning__methods=methods,
+            encoding__size_curve=size_curve,
+        )
+    )
+    assert planned["tune_network"] == 4
+    assert planned["extract_features"] == 5
+    assert planned["encode_roi"] == 8
+    assert planned["fit_size_curve"] == 4
+    assert "tune_pooled" not in planned
+
+
+def test_changing_there_and_back_reruns_nothing(demo):
+    """The other setting is really run; going back finds every file in place.
+
+    Only the copy in results/latest, which holds the last complete run, is made again.
+    """
+    original = demo.folder / "config.yaml"
+    tables = {p: p.read_bytes() for p in (demo.folder / "results/latest/tables").iterdir()}
+    other = changed(demo, encoding__folds=4)
+    demo.run(other)
+    assert set(demo.planned(original)) <= {"publish_results"}
+    demo.run(original)
+    assert demo.planned(original) == {}
+    assert tables == {p: p.read_bytes() for p in (demo.folder / "results/latest/tables").iterdir()}
+
+
+def test_versions_and_clean(demo):
+    original = demo.folder / "config.yaml"
+    other = changed(demo, encoding__min_noise_ceiling=0.1)
+    demo.run(other)
+    listed = demo.cortune("versions", "--configfile", str(original))
+    assert listed.returncode == 0
+    assert "encoding.min_noise_ceiling: 0.1, now 0.05" in listed.stdout
+    shown = demo.cortune("clean", "--configfile", str(original))
+    assert "--yes" in shown.stdout
+    kept = demo.cortune("clean", "--configfile", str(original), str(other), "--yes")
+    assert kept.returncode == 0
+    demo.cortune("clean", "--configfile", str(original), "--yes")
+    assert set(demo.planned(original)) <= {"publish_results"}
+    assert "tabulate_encoding" in demo.planned(other)
+    demo.run(original)
