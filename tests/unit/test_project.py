@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from cortune.config import Config
+from cortune.errors import InputError
+from cortune.project import Project, Unit, entities_of
+
+BASE = {
+    "datasets": {
+        "nsd": {
+            "layout": "algonauts2023",
+            "subjects": ["subj01", "subj02"],
+            "rois": ["V1v", "PPA", "FBA-1", "mTL-faces"],
+            "simulate": {
+                "n_images": 50,
+                "n_shared": 10,
+                "vertices": {"V1v": 60, "hV4": 90, "PPA": 40, "FBA-1": 6},
+            },
+        }
+    },
+    "backbone": {"name": "alexnet_small", "weights": "pretrain", "input_size": 64},
+    "tuning": {"methods": ["untuned", "regression", "contrastive", "pooled_mean", "pooled_loso"]},
+}
+
+
+def project(**changes):
+    mapping = copy.deepcopy(BASE)
+    for section, values in changes.items():
+        mapping.setdefault(section, {}).update(values)
+    return Project(Config.from_mapping(mapping))
+
+
+UNIT = Unit("subj01", "lh", "V1v", 60)
+
+
+def test_units_and_what_is_skipped():
+    found = project()
+    assert [(u.subject, u.hemisphere, u.roi) for u in found.units][:3] == [
+        ("subj01", "lh", "V1v"),
+        ("subj01", "lh", "PPA"),
+        ("subj01", "rh", "V1v"),
+    ]
+    assert len(found.units) == 8
+    reasons = {unit.roi: unit.reason for unit in found.skipped}
+    assert "6 voxels" in reasons["FBA-1"] and "empty" in reasons["mTL-faces"]
+    assert len(found.skipped) == 8
+
+
+def test_networks_belong_to_the_unit_the_pool_or_everyone():
+    found = project()
+    untuned = {found.network(unit, "untuned") for unit in found.units}
+    assert len(untuned) == 1 and "pretrain_backbone" in untuned.pop()
+    pooled = {found.network(unit, "pooled_mean") for unit in found.units}
+    assert len(pooled) == 4 and all("sub-" not in path for path in pooled)
+    for method in ("contrastive", "pooled_loso"):
+        assert len({found.network(unit, method) for unit in found.units}) == 8
+    assert found.network(UNIT, "contrastive").endswith(
+        "sub-subj01/hemi-lh/roi-V1v/method-contrastive/network.safetensors"
+    )
+
+
+def test_features_of_the_untuned_network_serve_all_units_of_a_subject():
+    found = project()
+    assert len({found.features(unit, "untuned") for unit in found.units}) == 2
+    assert len({found.features(unit, "pooled_mean") for unit in found.units}) == 8
+
+
+def test_pools_leave_subjects_out():
+    found = project()
+    assert found.pooled_subjects("lh", "V1v") == ["subj01", "subj02"]
+    assert found.pooled_subjects("lh", "V1v", without="subj01") == ["subj02"]
+
+
+def test_leaving_out_the_only_subject_is_refused():
+    one = {"nsd": {**BASE["datasets"]["nsd"], "subjects": ["subj01"]}}
+    with pytest.raises(InputError, match="at least two subjects"):
+        project(datasets=one).pooled_subjects("lh", "V1v", without="subj01")
+
+
+def test_largest_roi_counts_rois_that_are_not_wanted():
+    assert project().largest_roi == 90
+
+
+def test_kinds_of_targets():
+    found = project(encoding={"size_curve": {"sizes": [20], "rois": ["PPA"], "methods": None}})
+    methods = {kind: {t.method for t in found.targets(kind)} for kind in ("history", "information")}
+    assert methods["history"] == {"regression", "contrastive", "pooled_mean", "pooled_loso"}
+    assert methods["information"] == {"contrastive", "pooled_mean", "pooled_loso"}
+    assert {t.roi for t in found.targets("size_curve")} == {"PPA"}
+    assert len(found.targets("encoding")) == 5 * 8
+    assert project().targets("size_curve") == []
+
+
+def test_tables_follow_the_methods():
+    names = {path.rsplit("/", 1)[1] for path in project().tables()}
+    assert "information.csv" in names and "size_curve.csv" not in names
+    alone = {path.rsplit("/", 1)[1] for path in project(tuning={"methods": ["untuned"]}).tables()}
+    assert "information.csv" not in alone
+
+
+def test_versions_by_stage_are_short_where_they_can_be():
+    versions = project().current_versions()
+    assert "prepare_images" in versions
+    assert "encode_roi/nsd/contrastive" in versions and "encode_roi" not in versions
+
+
+def test_unknown_roi_is_skipped_and_no_roi_is_refused():
+    nsd = {**BASE["datasets"]["nsd"], "rois": ["V1v", "V99"]}
+    found = project(datasets={"nsd": nsd})
+    assert {u.roi for u in found.units} == {"V1v"}
+    assert {s.reason for s in found.skipped} == {"no mask of this subject names the ROI"}
+    with pytest.raises(InputError, match="no ROI with enough voxels"):
+        _ = project(datasets={"nsd": {**nsd, "rois": ["V99"]}}).units
+
+
+def test_entities_of():
+    assert entities_of("sub-subj01/hemi-lh/roi-FFA-1") == {
+        "sub": "subj01",
+        "hemi": "lh",
+        "roi": "FFA-1",
+    }
