@@ -101,10 +101,13 @@ def write_json_beside(path: PathLike, provenance: Provenance) -> None:
 
 @contextmanager
 def hdf5_writer(path: PathLike, provenance: Provenance) -> Iterator[h5py.File]:
-    """Yield an HDF5 file that appears at `path`, provenance embedded, when it is whole."""
+    """Yield an HDF5 file that appears at `path`, provenance embedded, when it is whole.
+
+    The oldest file format is used: newer ones stamp every group with the time.
+    """
     import h5py
 
-    with atomic(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs[_ATTRIBUTE] = provenance.to_json()
         yield file
 

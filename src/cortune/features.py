@@ -171,7 +171,8 @@ def extract_features(
         file["identities"] = np.char.encode(np.array(images.identities), "utf-8")
         file["sets"] = np.char.encode(images.sets, "utf-8")
         file["tuned_on"] = np.char.encode(np.array(saved.tuned_on, dtype=np.str_), "utf-8")
-        group = file.create_group("layers", track_order=True)
+        file.attrs["layers"] = list(layers)
+        group = file.create_group("layers")
         for layer in layers:
             values = features.pop(layer)
             dataset = group.create_dataset(layer, data=gram_matrix(values).astype(np.float32))
@@ -189,6 +190,7 @@ class Grams(Mapping[str, np.ndarray]):
 
     def __init__(self, file: h5py.File) -> None:
         self._layers = file["layers"]
+        self._names: list[str] = list(file.attrs["layers"])
         self.identities, self.sets, self.tuned_on = (
             np.char.decode(file[name][:], "utf-8") if file[name].size else np.array([], np.str_)
             for name in ("identities", "sets", "tuned_on")
@@ -198,7 +200,7 @@ class Grams(Mapping[str, np.ndarray]):
         return np.asarray(self._layers[layer][:])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._layers)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return len(self._names)

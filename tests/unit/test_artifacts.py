@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ def write_all(folder):
     table = pd.DataFrame({"roi": ["V1v", "hV4"], "r": [0.1, np.nan]})
     with artifacts.hdf5_writer(folder / "a.h5", PROVENANCE) as file:
         file["x"] = np.arange(3)
+        file.create_group("group").attrs["names"] = ["a", "b"]
+        file["group/y"] = np.ones((2, 2), np.float32)
     artifacts.write_csv(folder / "a.csv", table, PROVENANCE)
     artifacts.write_parquet(folder / "a.parquet", table, PROVENANCE)
     tensors = {"b": np.ones(2, np.float32), "a": np.zeros(3, np.float32)}
@@ -39,6 +42,7 @@ def test_same_inputs_give_the_same_bytes(tmp_path):
     for run in ("one", "two"):
         (tmp_path / run).mkdir()
         names = write_all(tmp_path / run)
+        time.sleep(1.1)  # time stamps have seconds
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 

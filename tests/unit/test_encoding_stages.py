@@ -49,6 +49,7 @@ def write_grams(path, prepared, which="test", tuned_on=(), spoil=False):
         file["identities"] = np.char.encode(np.array(identities))
         file["sets"] = np.char.encode(images.sets)
         file["tuned_on"] = np.char.encode(np.array(tuned_on, dtype=np.str_))
+        file.attrs["layers"] = ["fc"]
         file["layers/fc"] = (features @ features.T).astype(np.float32)
     return features
 

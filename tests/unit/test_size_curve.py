@@ -33,6 +33,7 @@ def write_grams(path, features, keep=slice(None), tuned_on=()):
         file["identities"] = encode_names(IDENTITIES[keep])
         file["sets"] = encode_names(SETS[keep])
         file["tuned_on"] = encode_names(list(tuned_on) or [""])[: len(tuned_on)]
+        file.attrs["layers"] = ["features.2"]
         file["layers/features.2"] = gram_matrix(features[keep]).astype(np.float32)
     return path
 

@@ -117,7 +117,7 @@ def prepare_responses(
         file.create_dataset("identities", data=_utf8(responses.identities))
         position = np.full(len(responses.vertices), -1)
         position[columns] = np.arange(len(columns))
-        rois = file.create_group("rois", track_order=True)
+        rois = file.create_group("rois")
         for roi, vertices in responses.rois.items():
             rois.create_dataset(roi, data=position[vertices])
 

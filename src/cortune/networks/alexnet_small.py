@@ -37,7 +37,7 @@ class AlexNetSmall(nn.Module):
             _conv(3, 32, 6, stride=2, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            _conv(32, 64, 5, padding=2),
+            _conv(32, 64, 3),
             nn.ReLU(),
             nn.MaxPool2d(2),
             _conv(64, 96, 3),

@@ -55,7 +55,10 @@ class Patch:
         """
         drives = {}
         for block, tuning in self.tuning.items():
-            pooled = (tuning.profiles @ maps[block]) @ pooling  # (n_images, n_profiles, n_patch)
+            projected = tuning.profiles @ maps[block]  # (n_images, n_profiles, n_cells)
+            # One large product: stacks of small ones stall when BLAS threads share cores.
+            pooled = projected.reshape(-1, projected.shape[-1]) @ pooling
+            pooled = pooled.reshape(*projected.shape[:2], -1)  # (n_images, n_profiles, n_patch)
             total = np.einsum("ipv,vp->iv", pooled, tuning.mixture)
             exponent = _LATENT_EXPONENT if block == "latent" else self.region.exponent
             drives[block] = (np.maximum(total, 0) + np.float32(_FLOOR)) ** np.float32(exponent)
