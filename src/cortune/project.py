@@ -252,8 +252,8 @@ class Project:
             "tabulate_comparison": ("comparison.csv",),
             "tabulate_published": ("published.csv",),
         }
-        if self.targets("information"):
-            files["tabulate_information"] = ("information.csv",)
+        if self.targets("embeddings"):
+            files["bound_information"] = ("information.csv",)
         if self.targets("size_curve"):
             files["tabulate_size_curve"] = ("size_curve.csv",)
         return [self.path(stage, name) for stage, names in files.items() for name in names]
@@ -270,7 +270,7 @@ class Project:
             "plot_published": ("published.png",),
             "plot_tuning": ("training_curves.png",),
         }
-        if self.targets("information"):
+        if self.targets("embeddings"):
             files["plot_information"] = ("information_by_roi.png",)
         if self.targets("size_curve"):
             files["plot_size_curve"] = ("size_curve.png",)
@@ -302,10 +302,6 @@ class Project:
         """Return the path of a tuned network's held-out embeddings."""
         return self._tuned("embeddings.h5", unit, method)
 
-    def information(self, unit: Unit, method: str) -> str:
-        """Return the path of the information bound of a unit and method."""
-        return self.path("bound_information", "information.h5", **_entities(unit), method=method)
-
     def size_curve(self, unit: Unit, method: str) -> str:
         """Return the path of the size curve of a unit and method."""
         return self.path("fit_size_curve", "size_curve.h5", **_entities(unit), method=method)
@@ -316,7 +312,7 @@ class Project:
         Parameters
         ----------
         kind : str
-            ``encoding``, ``history``, ``information`` or ``size_curve``.
+            ``encoding``, ``history``, ``embeddings`` or ``size_curve``.
         """
         find = getattr(self, kind)
         return [
@@ -336,7 +332,7 @@ class Project:
         if kind == "size_curve":
             wanted = self._curve.methods or self.config.tuning.methods
             return [m for m in self.config.tuning.methods if m in wanted and self._curve.sizes]
-        if kind == "information":
+        if kind == "embeddings":
             return [method for method in self.tuned_methods if method != REGRESSION]
         return self.tuned_methods
 

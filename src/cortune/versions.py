@@ -116,7 +116,6 @@ STAGES: dict[str, Stage] = {
         ),
         ("extract_features", "prepare_responses"),
     ),
-    "bound_information": Stage(1, ("seed",), ("network",)),
     "tabulate_encoding": Stage(
         1, (*_UNITS, "encoding.min_noise_ceiling"), ("encode_roi",), every=True
     ),
@@ -125,11 +124,11 @@ STAGES: dict[str, Stage] = {
     "tabulate_size_curve": Stage(
         1, (*_UNITS, "encoding.size_curve"), ("fit_size_curve",), every=True
     ),
-    "tabulate_information": Stage(1, _UNITS, ("bound_information",), every=True),
+    "bound_information": Stage(1, ("seed", *_UNITS), ("network",), every=True),
     "plot_encoding": Stage(1, (), ("tabulate_encoding", "tabulate_comparison")),
     "plot_published": Stage(1, (), ("tabulate_published", "tabulate_encoding")),
     "plot_size_curve": Stage(1, (), ("tabulate_size_curve",)),
-    "plot_information": Stage(1, (), ("tabulate_information",)),
+    "plot_information": Stage(1, (), ("bound_information",)),
     "plot_tuning": Stage(1, _UNITS, ("network",), every=True),
 }
 

@@ -86,9 +86,9 @@ def test_largest_roi_counts_rois_that_are_not_wanted():
 
 def test_kinds_of_targets():
     found = project(encoding={"size_curve": {"sizes": [20], "rois": ["PPA"], "methods": None}})
-    methods = {kind: {t.method for t in found.targets(kind)} for kind in ("history", "information")}
+    methods = {kind: {t.method for t in found.targets(kind)} for kind in ("history", "embeddings")}
     assert methods["history"] == {"regression", "contrastive", "pooled_mean", "pooled_loso"}
-    assert methods["information"] == {"contrastive", "pooled_mean", "pooled_loso"}
+    assert methods["embeddings"] == {"contrastive", "pooled_mean", "pooled_loso"}
     assert {t.roi for t in found.targets("size_curve")} == {"PPA"}
     assert len(found.targets("encoding")) == 5 * 8
     assert project().targets("size_curve") == []

@@ -49,7 +49,7 @@ TABLES = {
     "plot_published",
 }
 CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
-BOUND = {"bound_information", "tabulate_information", "plot_information"}
+BOUND = {"bound_information", "plot_information"}
 
 
 def stages(*names, methods=METHODS):
@@ -79,8 +79,8 @@ def test_temperature_changes_contrastive_tuning_and_what_follows():
     assert different == (
         stages("tune_network", "tune_pooled", methods=["contrastive"])
         | stages("extract_features", "encode_roi", methods=["contrastive"])
-        | stages("fit_size_curve", "bound_information", methods=["contrastive"])
-        | stages(*TABLES, *(CURVE | BOUND) - {"fit_size_curve", "bound_information"})
+        | stages("fit_size_curve", methods=["contrastive"])
+        | stages(*TABLES, *BOUND, *CURVE - {"fit_size_curve"})
         | stages("plot_tuning")
     )
 
@@ -112,7 +112,7 @@ def test_sizes_of_the_curve_reach_the_features_but_its_methods_do_not():
 def test_adding_a_subject_or_roi_changes_tables_and_figures_only(key):
     more = {"subjects": ["subj01", "subj02"], "rois": ["V1v", "hV4"]}[key]
     different = changed(versions(), versions(**{f"datasets__nsd__{key}": more}))
-    summaries = (CURVE | BOUND) - {"fit_size_curve", "bound_information"}
+    summaries = (CURVE | BOUND) - {"fit_size_curve"}
     pooled = {"tune_pooled"} if key == "subjects" else set()
     assert different == stages(*TABLES, *summaries, *pooled, "plot_tuning")
 

@@ -115,9 +115,3 @@ def features_of(wildcards):
 def every_unit(kind):
     """Return the files of one kind of all units and the methods that have it, each once."""
     return list(dict.fromkeys(target.path for target in PROJECT.targets(kind)))
-
-
-def embeddings_of(wildcards):
-    """Return the held-out embeddings of a tuned network."""
-    unit = UNITS[wildcards.subject, wildcards.hemisphere, wildcards.roi]
-    return PROJECT.embeddings(unit, wildcards.method)

@@ -1,40 +1,19 @@
 rule bound_information:
     input:
-        embeddings=embeddings_of,
+        every_unit("embeddings"),
     output:
-        bound="results/bound_information/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/information.h5",
+        table="results/bound_information/{version}/information.csv",
     log:
-        "results/logs/bound_information/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.log",
+        "results/logs/bound_information/{version}.log",
     benchmark:
-        "results/benchmarks/bound_information/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.tsv"
+        "results/benchmarks/bound_information/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=20,
+        runtime=30,
     message:
-        "Bounding the information of {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} ({wildcards.method})"
+        "Bounding the information between test images and responses"
     script:
         "../scripts/bound_information.py"
-
-
-rule tabulate_information:
-    input:
-        every_unit("information"),
-    output:
-        table="results/tabulate_information/{version}/information.csv",
-    log:
-        "results/logs/tabulate_information/{version}.log",
-    benchmark:
-        "results/benchmarks/tabulate_information/{version}.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=20,
-    message:
-        "Tabulating the information bounds"
-    script:
-        "../scripts/tabulate_information.py"

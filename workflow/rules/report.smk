@@ -125,7 +125,7 @@ rule plot_size_curve:
 
 rule plot_information:
     input:
-        table=made_from("tabulate_information", "information.csv"),
+        table=made_from("bound_information", "information.csv"),
     output:
         figure=report(
             "results/plot_information/{version}/information_by_roi.png",

@@ -1,14 +1,12 @@
-"""Bound the information of one tuned network and ROI (rule bound_information)."""
+"""Bound the information of all tuned networks (rule bound_information)."""
 
-from cortune.information import bound_information
 from cortune.jobs import Job, run
-from cortune.tuning.embeddings import read_embedding
+from cortune.report.information import tabulate_information
 
 
 def main(job: Job) -> None:
-    """Write the bound on the test images."""
-    embedding = read_embedding(job.input.embeddings, job.wildcards.subject)
-    bound_information(embedding, job.output.bound, job.provenance())
+    """Write the table of bounds on the test images."""
+    tabulate_information(job.project.targets("embeddings"), job.output.table, job.provenance())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from cortune.information.bounds import (
     fit_temperature,
     infonce_bound,
 )
-from cortune.information.stages import bound_information, read_information
+from cortune.information.stages import bound_information
 
 __all__ = [
     "InformationBound",
@@ -14,5 +14,4 @@ __all__ = [
     "cross_fitted_bound",
     "fit_temperature",
     "infonce_bound",
-    "read_information",
 ]

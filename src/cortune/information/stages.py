@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
-
 import numpy as np
 
-from cortune.artifacts import PathLike, hdf5_reader, hdf5_writer
 from cortune.data.splits import assert_disjoint
 from cortune.errors import InputError
 from cortune.information.bounds import Floats, InformationBound, cross_fitted_bound
 from cortune.tuning.embeddings import Embedding
-from cortune.versions import Provenance
 
 
-def bound_information(
-    embedding: Embedding, path: PathLike, provenance: Provenance
-) -> InformationBound:
+def bound_information(embedding: Embedding, seed: int) -> InformationBound:
     """Bound the information between held-out images and one ROI's responses.
 
     The critic is the cosine similarity that the network was tuned with.
@@ -25,14 +19,8 @@ def bound_information(
     ----------
     embedding : Embedding
         Test images and responses, as the tuned network and its head embed them.
-    path : path
-        HDF5 file to write: the fields of :class:`InformationBound` as attributes.
-    provenance : Provenance
-        Its seed draws the halves that the temperature is fitted and evaluated on.
-
-    Returns
-    -------
-    InformationBound
+    seed : int
+        Draws the halves that the temperature is fitted and evaluated on.
 
     Raises
     ------
@@ -44,38 +32,14 @@ def bound_information(
     """
     if not embedding.tuned_on:
         raise InputError(
-            path,
+            "embeddings",
             "no record of the images that the network was tuned on",
             "their identities, to compare with the test images",
             "Tune the network again; an untuned network has no head to bound with.",
         )
-    assert_disjoint(embedding.tuned_on, embedding.identities, f"{path} and its test images")
+    assert_disjoint(embedding.tuned_on, embedding.identities, "the embedded test images")
     similarities = cosine_similarities(embedding.image_z, embedding.response_z)
-    bound = cross_fitted_bound(similarities, provenance.seed)
-    with hdf5_writer(path, provenance) as file:
-        file.attrs.update(asdict(bound))
-    return bound
-
-
-def read_information(path: PathLike) -> InformationBound:
-    """Read what :func:`bound_information` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is not readable or lacks a field.
-    """
-    with hdf5_reader(path) as file:
-        found = {field.name: file.attrs.get(field.name) for field in fields(InformationBound)}
-    missing = [name for name, value in found.items() if value is None]
-    if missing:
-        raise InputError(
-            path,
-            f"no {' and no '.join(missing)}",
-            f"the attributes {', '.join(found)}",
-            "Remove it and run the workflow again: it will be rebuilt.",
-        )
-    return InformationBound(**{name: value.item() for name, value in found.items()})
+    return cross_fitted_bound(similarities, seed)
 
 
 def cosine_similarities(image_z: Floats, response_z: Floats) -> Floats:

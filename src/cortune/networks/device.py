@@ -72,8 +72,11 @@ def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: in
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    if device != "cpu":
+        # The kernels used here are deterministic on a CPU, and asking for it imports torch's
+        # compiler, which takes longer than many a job.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     native = torch.cuda.is_bf16_supported(False) if device != "cpu" else _cpu_has_bfloat16()
     return Runtime(
         torch.device(device), precision == "bfloat16" or (precision == "auto" and native)

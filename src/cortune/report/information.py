@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cortune.artifacts import PathLike, save_figure, write_csv
-from cortune.information import read_information
+from cortune.information import bound_information
 from cortune.report.encoding_figures import HEMISPHERES
 from cortune.report.style import (
     METHOD_COLOURS,
@@ -19,6 +19,7 @@ from cortune.report.style import (
     ordered_rois,
 )
 from cortune.report.tables import EncodedUnit
+from cortune.tuning.embeddings import read_embedding
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def tabulate_information(
     Parameters
     ----------
     units : iterable of EncodedUnit
-        Their paths are files of :func:`cortune.information.bound_information`.
+        Their paths are held-out embeddings
+        (:func:`cortune.tuning.embeddings.write_embeddings`).
     path : path
     provenance : Provenance
     """
@@ -55,7 +57,7 @@ def tabulate_information(
 
     rows = []
     for unit in units:
-        bound = read_information(unit.path)
+        bound = bound_information(read_embedding(unit.path, unit.subject), provenance.seed)
         names = {key: value for key, value in asdict(unit).items() if key != "path"}
         rows.append(names | {"mi_lower_bound_nats": bound.nats} | asdict(bound))
     write_csv(path, pd.DataFrame(rows, columns=COLUMNS), provenance)
