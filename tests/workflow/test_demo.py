@@ -209,7 +209,8 @@ def test_report_is_one_page_with_all_figures(demo):
     demo.snakemake("--report", str(report), config=demo.folder / "config.yaml")
     text = report.read_text()
     assert len(text) > 1_000_000
-    for name in ("encoding_by_roi.png", "encoding_by_layer.png", "training_curves.png"):
+    figures = ("encoding_by_roi.png", "published.png", "information_by_roi.png")
+    for name in (*figures, "training_curves.png", "encoding.csv", "comparison.csv"):
         assert name in text
 
 

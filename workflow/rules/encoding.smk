@@ -50,10 +50,20 @@ rule tabulate_encoding:
     input:
         every_unit("encoding"),
     output:
-        encoding="results/tabulate_encoding/{version}/encoding.csv",
+        encoding=report(
+            "results/tabulate_encoding/{version}/encoding.csv",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "Accuracy by unit"},
+        ),
         layers="results/tabulate_encoding/{version}/encoding_layers.csv",
         voxels="results/tabulate_encoding/{version}/encoding_voxels.parquet",
-        skipped="results/tabulate_encoding/{version}/skipped.csv",
+        skipped=report(
+            "results/tabulate_encoding/{version}/skipped.csv",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "What was left out"},
+        ),
     log:
         "results/logs/tabulate_encoding/{version}.log",
     benchmark:
@@ -75,7 +85,12 @@ rule tabulate_comparison:
         encoding=made_from("tabulate_encoding", "encoding.csv"),
         voxels=made_from("tabulate_encoding", "encoding_voxels.parquet"),
     output:
-        comparison="results/tabulate_comparison/{version}/comparison.csv",
+        comparison=report(
+            "results/tabulate_comparison/{version}/comparison.csv",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "Comparison of methods"},
+        ),
     log:
         "results/logs/tabulate_comparison/{version}.log",
     benchmark:
@@ -96,7 +111,12 @@ rule tabulate_published:
     input:
         encoding=made_from("tabulate_encoding", "encoding.csv"),
     output:
-        table="results/tabulate_published/{version}/published.csv",
+        table=report(
+            "results/tabulate_published/{version}/published.csv",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "Beside the published accuracies"},
+        ),
     log:
         "results/logs/tabulate_published/{version}.log",
     benchmark:
@@ -117,7 +137,12 @@ rule tabulate_size_curve:
     input:
         every_unit("size_curve"),
     output:
-        table="results/tabulate_size_curve/{version}/size_curve.csv",
+        table=report(
+            "results/tabulate_size_curve/{version}/size_curve.csv",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "Accuracy by number of images"},
+        ),
     log:
         "results/logs/tabulate_size_curve/{version}.log",
     benchmark:

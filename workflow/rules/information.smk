@@ -2,7 +2,12 @@ rule bound_information:
     input:
         every_unit("embeddings"),
     output:
-        table="results/bound_information/{version}/information.csv",
+        table=report(
+            "results/bound_information/{version}/information.csv",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "Information bounds"},
+        ),
     log:
         "results/logs/bound_information/{version}.log",
     benchmark:
