@@ -372,8 +372,6 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
         image_z, response_z = model(normalise(torch.from_numpy(unit.images.cache[85:])), responses)
     np.testing.assert_allclose(found.image_z, image_z, atol=1e-4)
     np.testing.assert_allclose(found.response_z, response_z, atol=1e-4)
-    loss = float(infonce(image_z, response_z, 0.3))
-    assert math.log(15) - loss > 0.1, "held-out images and responses are told apart"
 
 
 def test_regression_has_no_embedding(tmp_path, units, backbone, runtime):
