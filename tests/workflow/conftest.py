@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -60,9 +61,11 @@ def workspace(tmp_path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Workspace:
-    """The demo, run once from nothing."""
+    """The demo, run once from nothing; or a copy of the finished one in CORTUNE_DEMO."""
     space = Workspace(tmp_path_factory.mktemp("demo"))
     config = space.folder / "config.yaml"
     shutil.copy(REPOSITORY / "config" / "config.yaml", config)
+    if finished := os.environ.get("CORTUNE_DEMO"):
+        shutil.copytree(Path(finished) / "results", space.folder / "results")
     space.run(config)
     return space
