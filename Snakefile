@@ -28,3 +28,5 @@ rule all:
     default_target: True
     input:
         "results/latest/manifest.json",
+        PROJECT.tables(),
+        PROJECT.figures(),

@@ -66,6 +66,7 @@ def demo(tmp_path_factory) -> Workspace:
     config = space.folder / "config.yaml"
     shutil.copy(REPOSITORY / "config" / "config.yaml", config)
     if finished := os.environ.get("CORTUNE_DEMO"):
-        shutil.copytree(Path(finished) / "results", space.folder / "results")
+        for name in ("results", ".snakemake"):
+            shutil.copytree(Path(finished) / name, space.folder / name)
     space.run(config)
     return space
