@@ -9,12 +9,15 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cortune.config import Config
 from cortune.errors import CortuneError
 from cortune.project import Project
 from cortune.versions import Provenance
+
+if TYPE_CHECKING:
+    from cortune.encoding import Settings
 
 logger = logging.getLogger("cortune")
 
@@ -55,6 +58,18 @@ class Job:
         """The tuning method, where the job has one."""
         method = self.wildcards.get("method")
         return None if method is None else str(method)
+
+    def encoding_settings(self) -> Settings:
+        """Return what an encoding model is under the job's configuration."""
+        from cortune.encoding import Settings
+
+        encoding = self.config.encoding
+        return Settings(
+            alphas=encoding.alphas.values(),
+            n_components=encoding.n_components,
+            n_bootstrap=self.config.statistics.n_bootstrap,
+            seed=self.config.seed,
+        )
 
     def provenance(
         self, *, raw: Mapping[str, str] | None = None, notes: Mapping[str, Any] | None = None

@@ -1,6 +1,5 @@
 """Fit and score the encoding models of one network and ROI (rule encode_roi)."""
 
-from cortune.encoding import Settings
 from cortune.encoding.stages import encode_roi
 from cortune.jobs import Job, run
 
@@ -8,19 +7,13 @@ from cortune.jobs import Job, run
 def main(job: Job) -> None:
     """Write the unit's scores under every protocol."""
     encoding = job.config.encoding
-    settings = Settings(
-        alphas=encoding.alphas.values(),
-        n_components=encoding.n_components,
-        n_bootstrap=job.config.statistics.n_bootstrap,
-        seed=job.config.seed,
-    )
     encode_roi(
         job.input.grams,
         job.input.responses,
         job.wildcards.roi,
         job.output.encoding,
         job.provenance(),
-        settings,
+        job.encoding_settings(),
         protocols=encoding.protocols,
         n_folds=encoding.folds,
     )

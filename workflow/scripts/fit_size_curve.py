@@ -1,6 +1,5 @@
 """Fit encoding models on growing numbers of images (rule fit_size_curve)."""
 
-from cortune.encoding import Settings
 from cortune.encoding.curves import fit_size_curve
 from cortune.jobs import Job, run
 
@@ -8,19 +7,13 @@ from cortune.jobs import Job, run
 def main(job: Job) -> None:
     """Write the unit's scores by number of images."""
     encoding = job.config.encoding
-    settings = Settings(
-        alphas=encoding.alphas.values(),
-        n_components=encoding.n_components,
-        n_bootstrap=job.config.statistics.n_bootstrap,
-        seed=job.config.seed,
-    )
     fit_size_curve(
         job.input.grams,
         job.input.responses,
         job.wildcards.roi,
         job.output.curve,
         job.provenance(),
-        settings,
+        job.encoding_settings(),
         sizes=encoding.size_curve.sizes,
         n_folds=encoding.folds,
     )
