@@ -124,6 +124,7 @@ class Features:
 
     images: str
     batch_size: int
+    memory_gb: float
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,13 @@ class SizeCurve:
 
 
 @dataclass(frozen=True)
+class AllLayers:
+    """Banded ridge over all layers."""
+
+    n_iter: int
+
+
+@dataclass(frozen=True)
 class Encoding:
     """Voxelwise ridge encoding models."""
 
@@ -159,6 +167,8 @@ class Encoding:
     protocols: list[str]
     min_noise_ceiling: float
     size_curve: SizeCurve
+    memory_gb: float
+    all_layers: AllLayers
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cortune.arrays import to_array, to_numpy
 from cortune.artifacts import PathLike, hdf5_writer
+from cortune.data.npy import release_pages
 from cortune.data.units import ImageSet
 from cortune.versions import Provenance
 
@@ -26,9 +28,8 @@ if TYPE_CHECKING:
 
     from cortune.networks.device import Runtime
 
-# Features are held in memory up to this size and in a scratch file beyond it.
-MEMORY_LIMIT_BYTES = 4_000_000_000
 _COLUMN_BLOCK = 8192
+_ROW_BLOCK = 512
 
 
 def extract_layers(
@@ -39,6 +40,7 @@ def extract_layers(
     runtime: Runtime,
     *,
     batch_size: int = 128,
+    memory: float = 4e9,
     scratch: PathLike | None = None,
 ) -> dict[str, np.ndarray]:
     """Run a network once over images and return the features of all named layers.
@@ -55,8 +57,10 @@ def extract_layers(
         Features are computed in float32 whatever its precision.
     batch_size : int
         Images per forward pass.
+    memory : float
+        Bytes of features to hold in memory; more of them go to a scratch file.
     scratch : path, optional
-        Folder for a memory map when the features exceed :data:`MEMORY_LIMIT_BYTES`.
+        Folder for that file.
 
     Returns
     -------
@@ -82,18 +86,19 @@ def extract_layers(
             if not features:
                 offsets = {layer: outputs[layer].mean(0) for layer in layers}
                 widths = {layer: outputs[layer].shape[1] for layer in layers}
-                features = _allocate(len(rows), widths, scratch)
+                features = _allocate(len(rows), widths, memory, scratch)
             for layer in layers:
                 centred = outputs[layer] - offsets[layer]
                 features[layer][start : start + len(batch)] = centred.float().cpu().numpy()
+                release_pages(features[layer])
     return features
 
 
 def _allocate(
-    n_images: int, widths: Mapping[str, int], scratch: PathLike | None
+    n_images: int, widths: Mapping[str, int], memory: float, scratch: PathLike | None
 ) -> dict[str, np.ndarray]:
     n_bytes = 4 * n_images * sum(widths.values())
-    if n_bytes <= MEMORY_LIMIT_BYTES:
+    if n_bytes <= memory:
         return {layer: np.empty((n_images, width), np.float32) for layer, width in widths.items()}
     stores: dict[str, np.ndarray] = {}
     for layer, width in widths.items():
@@ -103,26 +108,38 @@ def _allocate(
     return stores
 
 
-def gram_matrix(features: np.ndarray) -> np.ndarray:
+def gram_matrix(features: np.ndarray, *, device: str | None = None) -> np.ndarray:
     """Return the centred Gram matrix of features.
 
     Parameters
     ----------
     features : ndarray of shape (n_images, n_features), float32
+        May be a memory map: it is read once, by blocks of columns.
+    device : str, optional
+        None multiplies with NumPy; a torch device (``cpu``, ``cuda:0``) with torch.
 
     Returns
     -------
     ndarray of shape (n_images, n_images), float64
         ``X Xᵀ`` with X centred over the images. Products run in float32 over blocks of
         columns, are summed in float64, and the matrix is centred on both sides, which
-        equals centring X.
+        equals centring X. Only blocks of rows on or below the diagonal are multiplied.
     """
     n_images, n_features = features.shape
     gram = np.zeros((n_images, n_images))
+    starts = range(0, n_images, _ROW_BLOCK)
     for start in range(0, n_features, _COLUMN_BLOCK):
-        block = np.ascontiguousarray(features[:, start : start + _COLUMN_BLOCK])
-        block -= block.mean(0)
-        gram += block @ block.T
+        columns = np.ascontiguousarray(features[:, start : start + _COLUMN_BLOCK])
+        release_pages(features)
+        columns -= columns.mean(0)
+        block = to_array(columns, device)
+        for first in starts:
+            rows = slice(first, first + _ROW_BLOCK)
+            gram[rows, : first + _ROW_BLOCK] += to_numpy(
+                block[rows, :] @ block[: first + _ROW_BLOCK, :].T
+            )
+    for first in starts:
+        gram[:first, first : first + _ROW_BLOCK] = gram[first : first + _ROW_BLOCK, :first].T
     gram -= gram.mean(0)
     gram -= gram.mean(1, keepdims=True)
     return gram
@@ -137,6 +154,7 @@ def extract_features(
     runtime: Runtime,
     *,
     batch_size: int = 128,
+    memory: float = 4e9,
 ) -> None:
     """Write the Gram matrices of all layers of a network over some images.
 
@@ -144,7 +162,7 @@ def extract_features(
     ----------
     network : path
         Saved network.
-    layers, runtime, batch_size
+    layers, runtime, batch_size, memory
         As for :func:`extract_layers`.
     images : ImageSet
     path : path
@@ -165,8 +183,11 @@ def extract_features(
         images.rows,
         runtime,
         batch_size=batch_size,
+        memory=memory,
         scratch=scratch,
     )
+    # On a CPU NumPy multiplies as fast, without a copy.
+    device = None if runtime.device.type == "cpu" else str(runtime.device)
     with hdf5_writer(path, provenance) as file:
         file["identities"] = np.char.encode(np.array(images.identities), "utf-8")
         file["sets"] = np.char.encode(images.sets, "utf-8")
@@ -175,7 +196,8 @@ def extract_features(
         group = file.create_group("layers")
         for layer in layers:
             values = features.pop(layer)
-            dataset = group.create_dataset(layer, data=gram_matrix(values).astype(np.float32))
+            gram = gram_matrix(values, device=device).astype(np.float32)
+            dataset = group.create_dataset(layer, data=gram)
             dataset.attrs["n_features"] = values.shape[1]
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cortune.encoding import Settings
 
 logger = logging.getLogger("cortune")
+_GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 class Job:
@@ -69,6 +70,8 @@ class Job:
             n_components=encoding.n_components,
             n_bootstrap=self.config.statistics.n_bootstrap,
             seed=self.config.seed,
+            device=_array_device(self.config.device),
+            memory=encoding.memory_gb * 1e9,
         )
 
     def provenance(
@@ -106,6 +109,19 @@ def run(snakemake: Any, main: Callable[[Job], None]) -> None:
     except MemoryError as error:
         logger.error("%s: out of memory (%s). Give the rule more mem_mb.", snakemake.rule, error)
         sys.exit(1)
+
+
+def _array_device(device: str) -> str | None:
+    """Return the torch device that encoding models are fitted on; None is NumPy, the CPU.
+
+    Torch takes seconds to import: without a GPU's device file it is not asked.
+    """
+    if device == "cpu" or (device == "auto" and not any(map(Path.exists, _GPU_FILES))):
+        return None
+    from cortune.networks.device import choose_runtime
+
+    found = choose_runtime(device, "float32").device
+    return None if found.type == "cpu" else str(found)
 
 
 def _limit_threads(threads: int) -> None:

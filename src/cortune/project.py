@@ -247,6 +247,7 @@ class Project:
                 "encoding.csv",
                 "encoding_layers.csv",
                 "encoding_voxels.parquet",
+                "variance_partition.csv",
                 "skipped.csv",
             ),
             "tabulate_comparison": ("comparison.csv",),

@@ -100,6 +100,7 @@ STAGES: dict[str, Stage] = {
             "encoding.alphas",
             "encoding.folds",
             "encoding.protocols",
+            "encoding.all_layers",
             "statistics.n_bootstrap",
         ),
         ("extract_features", "prepare_responses"),

@@ -58,6 +58,22 @@ def test_gram_is_that_of_centred_features(n, d, offset, seed):
     np.testing.assert_allclose(features.gram_matrix(x), expected, atol=2e-5 * max(d, 1))
 
 
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize("n", [2, 511, 512, 513, 1100])
+def test_gram_by_blocks_of_rows_is_whole_on_either_path(device, n):
+    x = np.random.default_rng(n).normal(size=(n, 70)).astype(np.float32)
+    found = features.gram_matrix(x, device=device)
+    np.testing.assert_allclose(found, centred(x) @ centred(x).T, atol=1e-3)
+    np.testing.assert_allclose(found, found.T, atol=1e-9)
+
+
+def test_gram_of_a_memory_map_is_that_of_the_array(tmp_path):
+    x = np.random.default_rng(0).normal(size=(30, 9000)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r+")
+    np.testing.assert_array_equal(features.gram_matrix(mapped), features.gram_matrix(x))
+
+
 def test_every_image_passes_the_network_exactly_once(model, images, runtime):
     passed = []
     handle = model.register_forward_hook(lambda _m, inputs, _o: passed.append(len(inputs[0])))
@@ -81,11 +97,12 @@ def test_batch_size_does_not_matter(model, images, runtime):
     np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(one).max())
 
 
-def test_a_scratch_file_serves_when_memory_does_not(model, images, runtime, tmp_path, monkeypatch):
+def test_a_scratch_file_serves_when_memory_does_not(model, images, runtime, tmp_path):
     rows = np.arange(10)
     in_memory = features.extract_layers(model, LAYERS, images, rows, runtime)
-    monkeypatch.setattr(features, "MEMORY_LIMIT_BYTES", 1)
-    on_disk = features.extract_layers(model, LAYERS, images, rows, runtime, scratch=tmp_path)
+    on_disk = features.extract_layers(
+        model, LAYERS, images, rows, runtime, memory=1, scratch=tmp_path
+    )
     for layer in LAYERS:
         assert isinstance(on_disk[layer], np.memmap)
         np.testing.assert_array_equal(on_disk[layer], in_memory[layer])

@@ -55,6 +55,7 @@ def written(tmp_path_factory):
         encoding=folder / "encoding.csv",
         layers=folder / "encoding_layers.csv",
         voxels=folder / "encoding_voxels.parquet",
+        partition=folder / "variance_partition.csv",
         skipped=folder / "skipped.csv",
         comparison=folder / "comparison.csv",
     )

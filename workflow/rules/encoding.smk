@@ -58,6 +58,7 @@ rule tabulate_encoding:
         ),
         layers="results/tabulate_encoding/{version}/encoding_layers.csv",
         voxels="results/tabulate_encoding/{version}/encoding_voxels.parquet",
+        partition="results/tabulate_encoding/{version}/variance_partition.csv",
         skipped=report(
             "results/tabulate_encoding/{version}/skipped.csv",
             caption="../report/tables.rst",

@@ -16,6 +16,7 @@ def main(job: Job) -> None:
         job.encoding_settings(),
         protocols=encoding.protocols,
         n_folds=encoding.folds,
+        n_iter=encoding.all_layers.n_iter,
     )
 
 

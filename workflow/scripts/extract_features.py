@@ -20,6 +20,7 @@ def main(job: Job) -> None:
         job.provenance(notes=runtime.notes()),
         runtime,
         batch_size=config.features.batch_size,
+        memory=config.features.memory_gb * 1e9,
     )
 
 

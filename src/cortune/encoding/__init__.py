@@ -13,10 +13,12 @@ from cortune.encoding.results import (
     UnitEncoding,
     layer_summaries,
     read_encoding,
+    read_partition,
     summary,
     voxel_columns,
     write_encoding,
 )
+from cortune.encoding.scores import mean_over_targets
 
 __all__ = [
     "PROTOCOLS",
@@ -29,10 +31,12 @@ __all__ = [
     "encode",
     "encode_unit",
     "layer_summaries",
+    "mean_over_targets",
     "ncsnr_from_repeats",
     "noise_ceiling",
     "noise_normalised_r2",
     "read_encoding",
+    "read_partition",
     "size_curve",
     "summary",
     "voxel_columns",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from array_api_compat import array_namespace
 
-from cortune.encoding.arrays import Array
+from cortune.arrays import Array
 from cortune.encoding.scores import Floats
 from cortune.seeds import rng
 

@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from array_api_compat import array_namespace
 
+from cortune.arrays import Array, to_array, to_numpy
 from cortune.encoding import folds
-from cortune.encoding.arrays import Array, to_array, to_numpy
 from cortune.encoding.bootstrap import bootstrap_sums, centred_interval, resample_counts
 from cortune.encoding.folds import PROTOCOLS, Images, Plan, Sets, Split
 from cortune.encoding.results import NO_LAYER, UnitEncoding
@@ -179,11 +179,11 @@ def encode(
     Parameters and errors as in :func:`encode_unit`; plans as in
     :class:`cortune.encoding.folds.Plan`.
     """
-    Y = _checked_responses(Y)
+    Y = checked_responses(Y)
     _check_images(plans.values(), Y.shape[0])
     run = _Run(plans, settings, len(grams), Y)
     for index, layer in enumerate(grams):
-        run.add_layer(index, _checked_gram(layer, grams[layer], Y.shape[0]))
+        run.add_layer(index, checked_gram(layer, grams[layer], Y.shape[0]))
         _log.info("layer %s scored (%d of %d)", layer, index + 1, len(grams))
     n_targets = Y.shape[1]
     unknown = np.full(n_targets, np.nan, dtype=np.float32)
@@ -430,7 +430,13 @@ def _check_images(plans: Iterable[Plan], n_images: int) -> None:
         )
 
 
-def _checked_responses(Y: Floats) -> Floats:
+def checked_responses(Y: Floats) -> Floats:
+    """Return responses as float32; refuse an empty, mis-shaped or not finite array.
+
+    Raises
+    ------
+    InputError
+    """
     Y = np.asarray(Y)
     if Y.ndim != 2 or 0 in Y.shape:
         raise InputError(
@@ -451,7 +457,13 @@ def _checked_responses(Y: Floats) -> Floats:
     return Y.astype(np.float32, copy=False)
 
 
-def _checked_gram(layer: str, gram: Any, n_images: int) -> Array:
+def checked_gram(layer: str, gram: Any, n_images: int) -> Array:
+    """Return a layer's Gram; refuse one of other images, or with NaN or infinity.
+
+    Raises
+    ------
+    InputError
+    """
     gram = np.asarray(gram)
     if gram.shape != (n_images, n_images) or gram.dtype.kind != "f":
         raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cortune.versions import Provenance
 
 NO_LAYER = ""
+_PARTITION = "variance_partition"
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,29 @@ def _row(
     }
 
 
+class Partition(Protocol):
+    """Each layer's part of the R² of a joint model."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers."""
+
+    @property
+    def partition(self) -> Floats:
+        """Parts, of shape (n_layers, n_targets)."""
+
+
 def write_encoding(
-    path: PathLike, results: Mapping[str, UnitEncoding], provenance: Provenance
+    path: PathLike,
+    results: Mapping[str, UnitEncoding],
+    provenance: Provenance,
+    joint: Partition | None = None,
 ) -> None:
-    """Write the encodings of one unit, a group per protocol, as HDF5."""
+    """Write the encodings of one unit as HDF5.
+
+    A group per protocol, and ``variance_partition`` with the parts of a joint model, if
+    there is one: ``r2`` (n_layers, n_targets), attribute ``layers``.
+    """
     with hdf5_writer(path, provenance) as file:
         for protocol, result in results.items():
             group = file.create_group(protocol)
@@ -131,6 +151,18 @@ def write_encoding(
                     group.attrs[field.name] = list(value)
                 else:
                     group.attrs[field.name] = value
+        if joint is not None:
+            file.create_group(_PARTITION).attrs["layers"] = list(joint.layers)
+            file[_PARTITION]["r2"] = joint.partition
+
+
+def read_partition(path: PathLike) -> dict[str, Floats]:
+    """Return each layer's part of the joint model's R², of shape (n_targets,); {} if none."""
+    with hdf5_reader(path) as file:
+        if _PARTITION not in file:
+            return {}
+        group = file[_PARTITION]
+        return dict(zip(group.attrs["layers"], group["r2"][()], strict=True))
 
 
 def read_encoding(path: PathLike) -> dict[str, UnitEncoding]:
@@ -143,7 +175,11 @@ def read_encoding(path: PathLike) -> dict[str, UnitEncoding]:
     """
     with hdf5_reader(path) as file:
         try:
-            return {protocol: _read_group(group) for protocol, group in file.items()}
+            return {
+                protocol: _read_group(group)
+                for protocol, group in file.items()
+                if protocol != _PARTITION
+            }
         except KeyError as error:
             raise InputError(
                 path,

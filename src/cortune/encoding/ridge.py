@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from array_api_compat import array_namespace
 
-from cortune.encoding.arrays import Array
+from cortune.arrays import Array
 from cortune.encoding.scores import pearson_r, varies
 
 

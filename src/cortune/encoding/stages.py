@@ -15,8 +15,9 @@ from cortune.artifacts import PathLike, hdf5_reader
 from cortune.data.prepare import read_responses
 from cortune.data.records import Responses
 from cortune.data.splits import SETS, assert_disjoint
+from cortune.encoding.banded import ALL_LAYERS, AllLayersEncoding, encode_all_layers
 from cortune.encoding.protocols import Settings, encode_unit
-from cortune.encoding.results import write_encoding
+from cortune.encoding.results import UnitEncoding, write_encoding
 from cortune.errors import InputError
 from cortune.features import Grams
 from cortune.versions import Provenance
@@ -32,6 +33,7 @@ def encode_roi(
     *,
     protocols: Sequence[str],
     n_folds: int,
+    n_iter: int = 30,
 ) -> None:
     """Fit, select and score the encoding models of one unit.
 
@@ -47,7 +49,10 @@ def encode_roi(
     provenance : Provenance
     settings : Settings
     protocols : sequence of str
+        Keys of :data:`cortune.encoding.folds.PROTOCOLS`, and ``all_layers``.
     n_folds : int
+    n_iter : int
+        Weightings of the layers that ``all_layers`` tries.
 
     Raises
     ------
@@ -57,17 +62,34 @@ def encode_roi(
         If the two files do not hold the same images.
     """
     with open_inputs(grams, responses, roi) as inputs:
-        results = encode_unit(
-            inputs.grams,
-            inputs.target.values,
-            inputs.sets,
-            settings,
-            protocols=protocols,
-            n_folds=n_folds,
-            noise_ceiling=inputs.target.noise_ceiling,
-            vertices=inputs.target.vertices,
-        )
-    write_encoding(path, results, provenance)
+        target = inputs.target
+        single = [name for name in protocols if name != ALL_LAYERS]
+        results: dict[str, UnitEncoding] = {}
+        joint: AllLayersEncoding | None = None
+        if single:
+            results = encode_unit(
+                inputs.grams,
+                target.values,
+                inputs.sets,
+                settings,
+                protocols=single,
+                n_folds=n_folds,
+                noise_ceiling=target.noise_ceiling,
+                vertices=target.vertices,
+            )
+        if ALL_LAYERS in protocols:
+            joint = encode_all_layers(
+                inputs.grams,
+                target.values,
+                inputs.sets,
+                settings,
+                n_folds=n_folds,
+                n_iter=n_iter,
+                noise_ceiling=target.noise_ceiling,
+                vertices=target.vertices,
+            )
+            results[ALL_LAYERS] = joint.encoding
+    write_encoding(path, results, provenance, joint)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from cortune.artifacts import PathLike, write_csv, write_parquet
-from cortune.encoding import layer_summaries, read_encoding, summary, voxel_columns
+from cortune.encoding import (
+    layer_summaries,
+    mean_over_targets,
+    read_encoding,
+    read_partition,
+    summary,
+    voxel_columns,
+)
 from cortune.encoding.comparison import compare_methods
 from cortune.versions import Provenance
 
@@ -33,6 +40,7 @@ class EncodingTables(Protocol):
     encoding: str
     layers: str
     voxels: str
+    partition: str
     skipped: str
 
 
@@ -45,6 +53,8 @@ def tabulate_encoding(
     min_noise_ceiling: float,
 ) -> None:
     """Write the tables of scores by unit, layer and voxel, and of what was left out.
+
+    ``variance_partition.csv`` has rows where the protocol ``all_layers`` was asked for.
 
     Parameters
     ----------
@@ -59,7 +69,7 @@ def tabulate_encoding(
     import numpy as np
     import pandas as pd
 
-    rows, layer_rows, voxels = [], [], []
+    rows, layer_rows, voxels, parts = [], [], [], []
     left_out = [asdict(unit) for unit in skipped]
     for unit in units:
         names = {key: value for key, value in asdict(unit).items() if key != "path"}
@@ -72,6 +82,12 @@ def tabulate_encoding(
             if n_constant:
                 reason = f"{n_constant} of {encoding.r.size} voxels have no r (constant in a fold)"
                 left_out.append({**names, "protocol": protocol, "reason": reason})
+        parts += [
+            {**names, "layer": layer, "r2_mean": float(mean_over_targets(r2))}
+            for layer, r2 in read_partition(unit.path).items()
+        ]
+    columns = [*UNIT[:-1], "layer", "r2_mean"]
+    write_csv(outputs.partition, pd.DataFrame(parts, columns=columns), provenance)
     write_csv(outputs.encoding, pd.DataFrame(rows), provenance)
     write_csv(outputs.layers, pd.DataFrame(layer_rows), provenance)
     write_parquet(outputs.voxels, _categories(pd.concat(voxels, ignore_index=True)), provenance)
