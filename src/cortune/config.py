@@ -180,6 +180,13 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class Cortex:
+    """Maps on the cortical surface."""
+
+    surface: str
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration.
 
@@ -198,6 +205,7 @@ class Config:
     features: Features
     encoding: Encoding
     statistics: Statistics
+    cortex: Cortex
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Config:

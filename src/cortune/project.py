@@ -179,6 +179,22 @@ class Project:
             return self.backbone()
         return self._tuned("network.safetensors", unit, method)
 
+    def responses(self) -> dict[tuple[str, str], str]:
+        """Return the prepared responses of every subject and hemisphere that has a unit."""
+        stage, name = "prepare_responses", "responses.h5"
+        return {
+            (unit.subject, unit.hemisphere): self.path(
+                stage, name, subject=unit.subject, hemisphere=unit.hemisphere
+            )
+            for unit in self.units
+        }
+
+    @property
+    def shown_method(self) -> str:
+        """The method of figures that show one: the paper's, or the first that tunes."""
+        tuned = self.tuned_methods
+        return "contrastive" if "contrastive" in tuned else (tuned or [UNTUNED])[0]
+
     @property
     def tuned_methods(self) -> list[str]:
         """Methods that tune a network, in the order of the configuration."""
@@ -268,6 +284,7 @@ class Project:
                 "encoding_by_voxel.png",
                 "encoding_by_protocol.png",
             ),
+            "plot_cortex": ("cortex.png",),
             "plot_published": ("published.png",),
             "plot_tuning": ("training_curves.png",),
         }

@@ -127,6 +127,9 @@ STAGES: dict[str, Stage] = {
     ),
     "bound_information": Stage(1, ("seed", *_UNITS), ("network",), every=True),
     "plot_encoding": Stage(1, (), ("tabulate_encoding", "tabulate_comparison")),
+    "plot_cortex": Stage(
+        1, ("cortex.surface", *_UNITS), ("tabulate_encoding", "prepare_responses")
+    ),
     "plot_published": Stage(1, (), ("tabulate_published", "tabulate_encoding")),
     "plot_size_curve": Stage(1, (), ("tabulate_size_curve",)),
     "plot_information": Stage(1, (), ("bound_information",)),

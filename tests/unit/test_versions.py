@@ -45,6 +45,7 @@ TABLES = {
     "tabulate_encoding",
     "tabulate_comparison",
     "tabulate_published",
+    "plot_cortex",
     "plot_encoding",
     "plot_published",
 }

@@ -220,6 +220,7 @@ DOWNSTREAM = {
     "tabulate_encoding",
     "tabulate_comparison",
     "tabulate_published",
+    "plot_cortex",
     "plot_encoding",
     "plot_published",
     "publish_results",

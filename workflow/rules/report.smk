@@ -44,6 +44,33 @@ rule plot_encoding:
         "../scripts/plot_encoding.py"
 
 
+rule plot_cortex:
+    input:
+        PROJECT.responses().values(),
+        voxels=made_from("tabulate_encoding", "encoding_voxels.parquet"),
+    output:
+        figure=report(
+            "results/plot_cortex/{version}/cortex.png",
+            caption="../report/cortex.rst",
+            category="Encoding",
+            labels={"figure": "Accuracy on the cortical surface"},
+        ),
+    log:
+        "results/logs/plot_cortex/{version}.log",
+    benchmark:
+        "results/benchmarks/plot_cortex/{version}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=30,
+    message:
+        "Drawing the encoding scores on the cortical surface"
+    script:
+        "../scripts/plot_cortex.py"
+
+
 rule plot_tuning:
     input:
         every_unit("history"),

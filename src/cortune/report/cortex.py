@@ -1,0 +1,398 @@
+"""Scores on the inflated cortical surface.
+
+Vertices of the data set are vertices of fsaverage. Where that mesh is at hand it is drawn;
+otherwise fsaverage5, which nilearn ships, each of whose vertices then shows the mean of the
+fsaverage vertices nearest to it. Neither needs a network connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortune.artifacts import PathLike, hdf5_reader, save_figure
+from cortune.data.rois import HEMISPHERES, STREAMS
+from cortune.errors import InputError
+from cortune.report.style import figure_style
+from cortune.simulate.surface import N_FSAVERAGE, sphere
+from cortune.versions import UNTUNED, Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+VIEWS = ("lateral", "medial", "ventral")
+SIDES = {"lh": "left", "rh": "right"}
+FSAVERAGE, FSAVERAGE5, AUTO = "fsaverage", "fsaverage5", "auto"
+_KINDS = ("infl", "sulc")
+_OUTLINE = "#1a1a1a"
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """An inflated surface.
+
+    Parameters
+    ----------
+    name : str
+    files : dict of str to str
+        ``infl_left``, ``sulc_left`` and so on: GIFTI or FreeSurfer files.
+    n_vertices : int
+        Of a hemisphere.
+    """
+
+    name: str
+    files: dict[str, str]
+    n_vertices: int
+
+
+def find_mesh(surface: str) -> Mesh:
+    """Find the surface to draw on.
+
+    Parameters
+    ----------
+    surface : str
+        ``fsaverage5``, ``fsaverage`` (downloaded by nilearn where it is missing), ``auto``
+        (``fsaverage`` where nilearn has it already, ``fsaverage5`` elsewhere), or a folder
+        with nilearn's names (``infl_left.gii.gz``) or FreeSurfer's (``surf/lh.inflated``).
+
+    Raises
+    ------
+    InputError
+        If the folder lacks a file, or the download fails.
+    """
+    from nilearn import datasets
+
+    if surface == AUTO:
+        kept = [Path(folder, FSAVERAGE) for folder in datasets.get_data_dirs()]
+        surface = FSAVERAGE if any((k / "infl_left.gii.gz").exists() for k in kept) else FSAVERAGE5
+    if surface in (FSAVERAGE, FSAVERAGE5):
+        try:
+            found = datasets.fetch_surf_fsaverage(surface)
+        except OSError as error:
+            raise InputError(
+                "cortex.surface",
+                f"{surface}, which could not be downloaded ({error})",
+                "a connection, or the files on disk",
+                "Set cortex.surface: fsaverage5, or to a folder with the fsaverage surfaces.",
+            ) from error
+        files = {
+            f"{kind}_{side}": found[f"{kind}_{side}"] for kind in _KINDS for side in SIDES.values()
+        }
+        return _measured(surface, files)
+    folder = Path(surface).expanduser()
+    return _measured(
+        folder.name,
+        {
+            f"{kind}_{side}": _local(folder, kind, hemisphere)
+            for kind in _KINDS
+            for hemisphere, side in SIDES.items()
+        },
+    )
+
+
+def _local(folder: Path, kind: str, hemisphere: str) -> str:
+    freesurfer = {"infl": "inflated", "sulc": "sulc"}[kind]
+    candidates = [
+        folder / f"{kind}_{SIDES[hemisphere]}.gii.gz",
+        folder / f"{hemisphere}.{freesurfer}",
+        folder / "surf" / f"{hemisphere}.{freesurfer}",
+    ]
+    for path in candidates:
+        if path.is_file():
+            return str(path)
+    raise InputError(
+        folder,
+        "no " + " and no ".join(path.relative_to(folder).as_posix() for path in candidates),
+        "the inflated surface and sulcal depth of fsaverage",
+        "Point cortex.surface at such a folder, or set it to fsaverage5.",
+    )
+
+
+def _measured(name: str, files: dict[str, str]) -> Mesh:
+    from nilearn import surface
+
+    counts = {
+        len(surface.load_surf_mesh(files[f"infl_{side}"]).coordinates) for side in SIDES.values()
+    }
+    n_vertices = counts.pop()
+    if counts or n_vertices > N_FSAVERAGE:
+        raise InputError(
+            files["infl_left"],
+            f"hemispheres of {n_vertices} and {counts or n_vertices} vertices",
+            f"both hemispheres of fsaverage ({N_FSAVERAGE} vertices) or of one of its levels",
+            "Point cortex.surface at fsaverage, or set it to fsaverage5.",
+        )
+    return Mesh(name, files, n_vertices)
+
+
+def on_mesh(
+    mesh_vertices: NDArray[np.int64], values: NDArray[Any], hemisphere: str, n_vertices: int
+) -> NDArray[np.float64]:
+    """Average values at fsaverage vertices over the vertices of a coarser level.
+
+    Parameters
+    ----------
+    mesh_vertices : array (n,)
+        fsaverage vertex of each value; repeated ones are averaged, -1 is left out.
+    values : array (n,)
+        NaN is left out.
+    hemisphere : {"lh", "rh"}
+    n_vertices : int
+        Size of the level drawn; its vertices are the first ones of fsaverage.
+
+    Returns
+    -------
+    array (n_vertices,)
+        NaN where there is no value.
+    """
+    from scipy.spatial import cKDTree
+
+    use = (mesh_vertices >= 0) & np.isfinite(values)
+    where, values = mesh_vertices[use], np.asarray(values[use], np.float64)
+    if n_vertices < N_FSAVERAGE and len(where):
+        points = sphere(hemisphere)
+        where = cKDTree(points[:n_vertices]).query(points[where])[1]
+    count = np.bincount(where, minlength=n_vertices)
+    total = np.bincount(where, weights=values, minlength=n_vertices)
+    mean: NDArray[np.float64] = total / np.where(count > 0, count, np.nan)
+    return mean
+
+
+def plot_cortex(
+    voxels: PathLike,
+    responses: Mapping[tuple[str, str], str],
+    path: PathLike,
+    provenance: Provenance,
+    *,
+    protocol: str,
+    method: str,
+    surface: str = AUTO,
+) -> None:
+    """Draw r, noise-normalised r² and the gain over the untuned network, mean over subjects.
+
+    Parameters
+    ----------
+    voxels : path
+        ``encoding_voxels.parquet``.
+    responses : mapping
+        Prepared responses by subject and hemisphere: they know each vertex's place on
+        fsaverage, and the ROIs.
+    path : path
+    provenance : Provenance
+    protocol, method : str
+        What is drawn.
+    surface : str
+        See :func:`find_mesh`.
+    """
+    import pandas as pd
+
+    mesh = find_mesh(surface)
+    table = pd.read_parquet(voxels)
+    table = table[table["protocol"] == protocol].astype({"method": str, "roi": str})
+    places = {key: _places(file) for key, file in responses.items()}
+    maps = _maps(table, places, method, mesh)
+    outlines = {
+        hemisphere: _outlines(places, set(table["roi"]), hemisphere, mesh)
+        for hemisphere in HEMISPHERES
+    }
+    notes = {**provenance.notes, "surface": mesh.name}
+    with figure_style():
+        save_figure(path, cortex_figure(maps, outlines, mesh), replace(provenance, notes=notes))
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the prepared vertices of a hemisphere lie."""
+
+    vertices: NDArray[np.int64]
+    mesh_vertices: NDArray[np.int64]
+    rois: dict[str, NDArray[np.int64]]
+
+
+def _places(path: str) -> _Places:
+    with hdf5_reader(path) as file:
+        return _Places(
+            file["vertices"][()],
+            file["mesh_vertices"][()],
+            {roi: columns[()] for roi, columns in file["rois"].items()},
+        )
+
+
+Maps = dict[str, dict[str, NDArray[np.float64]]]
+
+
+def _maps(
+    table: pd.DataFrame, places: Mapping[tuple[str, str], _Places], method: str, mesh: Mesh
+) -> Maps:
+    """Return the maps to draw, by title and hemisphere: means over subjects."""
+    index = ["subject", "hemisphere", "vertex"]
+    of = {
+        name: rows.groupby(index, observed=True)[["r", "nnr2"]].mean()
+        for name, rows in table.groupby("method")
+    }
+    wanted = {f"r, {method}": of[method]["r"], f"noise-normalised r², {method}": of[method]["nnr2"]}
+    if UNTUNED in of and method != UNTUNED:
+        wanted[f"r, {method} − {UNTUNED}"] = of[method]["r"] - of[UNTUNED]["r"]
+    maps: Maps = {}
+    for title, values in wanted.items():
+        maps[title] = {}
+        for hemisphere in HEMISPHERES:
+            each = []
+            for (subject, side), place in places.items():
+                if side != hemisphere or (subject, side) not in values.index:
+                    continue
+                here = values.loc[subject, side]
+                order = np.argsort(place.vertices)
+                at = order[np.searchsorted(place.vertices, here.index, sorter=order)]
+                each.append(
+                    on_mesh(place.mesh_vertices[at], here.to_numpy(), side, mesh.n_vertices)
+                )
+            maps[title][hemisphere] = _mean(each, mesh.n_vertices)
+    return maps
+
+
+def _mean(maps: Sequence[NDArray[np.float64]], n_vertices: int) -> NDArray[np.float64]:
+    """Average over subjects, at each vertex over those who have a value there."""
+    stack = np.array(maps).reshape(-1, n_vertices)
+    count = np.isfinite(stack).sum(axis=0)
+    mean: NDArray[np.float64] = np.nansum(stack, axis=0) / np.where(count > 0, count, np.nan)
+    return mean
+
+
+def _outlines(
+    places: Mapping[tuple[str, str], _Places], rois: set[str], hemisphere: str, mesh: Mesh
+) -> dict[str, NDArray[np.int64]]:
+    """Return the vertices that at least half of the subjects give to each ROI."""
+    found = {}
+    for roi in sorted(rois - set(STREAMS)):
+        members = [
+            np.isfinite(
+                on_mesh(
+                    place.mesh_vertices[place.rois[roi]],
+                    np.ones(len(place.rois[roi])),
+                    hemisphere,
+                    mesh.n_vertices,
+                )
+            )
+            for (_, side), place in places.items()
+            if side == hemisphere and len(place.rois.get(roi, ()))
+        ]
+        if members:
+            found[roi] = np.flatnonzero(np.mean(members, axis=0) >= 0.5)
+    return found
+
+
+def cortex_figure(
+    maps: Maps, outlines: Mapping[str, Mapping[str, NDArray[np.int64]]], mesh: Mesh
+) -> Figure:
+    """Draw each map on both hemispheres, lateral, medial and ventral.
+
+    Parameters
+    ----------
+    maps : dict
+        Values by title and hemisphere, each (n_vertices,), NaN where there is none.
+    outlines : mapping
+        Vertices of each ROI, by hemisphere.
+    mesh : Mesh
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+    n_rows, n_columns = len(maps), len(VIEWS) * len(SIDES)
+    figure = Figure(figsize=(1.9 * n_columns + 0.9, 1.75 * n_rows + 0.6))
+    axes = figure.subplots(n_rows, n_columns, subplot_kw={"projection": "3d"}, squeeze=False)
+    for row, (title, values) in zip(axes, maps.items(), strict=True):
+        colours, norm = _scale(title, values)
+        columns = [(hemisphere, view) for hemisphere in SIDES for view in VIEWS]
+        for ax, (hemisphere, view) in zip(row, columns, strict=True):
+            _panel(ax, figure, mesh, hemisphere, view, values[hemisphere], colours, norm)
+            _draw_outlines(ax, figure, mesh, hemisphere, view, outlines.get(hemisphere, {}))
+        bar = figure.colorbar(
+            ScalarMappable(norm, colours), ax=row.tolist(), shrink=0.7, pad=0.01, aspect=14
+        )
+        bar.set_label(title.replace(", ", "\n"), fontsize=8)
+    for ax, (hemisphere, view) in zip(axes[0], columns, strict=True):
+        ax.set_title(f"{SIDES[hemisphere]}, {view}", fontsize=9, loc="center", pad=-4)
+    figure.suptitle(
+        f"mean over subjects, {mesh.name}; outlines: ROIs of half the subjects", fontsize=9
+    )
+    return figure
+
+
+def _scale(title: str, values: Mapping[str, NDArray[np.float64]]) -> tuple[str, Any]:
+    from matplotlib.colors import Normalize
+
+    together = np.concatenate(list(values.values()))
+    known = together[np.isfinite(together)]
+    if "−" in title:
+        limit = float(np.quantile(np.abs(known), 0.98)) if known.size else 1.0
+        return "RdBu_r", Normalize(-max(limit, 1e-3), max(limit, 1e-3))
+    high = float(np.quantile(known, 0.98)) if known.size else 1.0
+    return "inferno", Normalize(0, max(high, 1e-3))
+
+
+def _panel(
+    ax: Any,
+    figure: Figure,
+    mesh: Mesh,
+    hemisphere: str,
+    view: str,
+    values: Any,
+    colours: str,
+    norm: Any,
+) -> None:
+    from nilearn import plotting
+
+    side = SIDES[hemisphere]
+    plotting.plot_surf_stat_map(
+        mesh.files[f"infl_{side}"],
+        values,
+        hemi=side,
+        view=view,
+        bg_map=mesh.files[f"sulc_{side}"],
+        bg_on_data=False,
+        axes=ax,
+        figure=figure,
+        colorbar=False,
+        cmap=colours,
+        vmin=norm.vmin,
+        vmax=norm.vmax,
+        threshold=None,
+    )
+    ax.set_box_aspect(None, zoom=1.45)
+
+
+def _draw_outlines(
+    ax: Any,
+    figure: Figure,
+    mesh: Mesh,
+    hemisphere: str,
+    view: str,
+    outlines: Mapping[str, NDArray[np.int64]],
+) -> None:
+    from nilearn import plotting
+
+    side = SIDES[hemisphere]
+    for vertices in outlines.values():
+        labels = np.zeros(mesh.n_vertices, int)
+        labels[vertices] = 1
+        try:
+            plotting.plot_surf_contours(
+                mesh.files[f"infl_{side}"],
+                labels,
+                levels=[1],
+                colors=[_OUTLINE],
+                hemi=side,
+                view=view,
+                axes=ax,
+                figure=figure,
+            )
+        except ValueError:
+            # nilearn outlines regions only: a few scattered vertices are none.
+            continue
