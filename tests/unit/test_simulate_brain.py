@@ -15,6 +15,7 @@ from cortune.simulate import (
     noiseless_responses,
     render_scene,
     sessions,
+    subject_image_ids,
 )
 from cortune.simulate.energies import (
     FREQUENCIES,
@@ -26,7 +27,7 @@ from cortune.simulate.energies import (
 )
 from cortune.simulate.responses import PICTURE_DEGREES, pooling_weights
 from cortune.simulate.scenes import GRID
-from cortune.simulate.trials import standardise, trial_schedule
+from cortune.simulate.trials import master_ordering, standardise, trial_schedule
 
 VERTICES = {
     "V1v": 60, "V1d": 60, "V2v": 50, "V2d": 50, "hV4": 60, "FFA-1": 60, "PPA": 40, "mTL-faces": 0,
@@ -328,8 +329,20 @@ def test_every_image_is_shown_equally_often() -> None:
     schedule = trial_schedule(spec, "subj01", 0)
     assert np.all(np.bincount(np.concatenate(schedule)) == 3)
     assert {len(images) for images in schedule} <= {37, 38}
-    other = np.concatenate(trial_schedule(spec, "subj02", 0))
-    assert not np.array_equal(np.concatenate(schedule), other)
+
+
+def test_all_subjects_see_a_shared_image_in_the_same_trials() -> None:
+    spec = spec_of(n_images=30, n_shared=10, n_repeats=2, session_trials=20)
+    shown = [
+        subject_image_ids(spec, subject, 0)[np.concatenate(trial_schedule(spec, subject, 0))]
+        for subject in ("subj01", "subj02")
+    ]
+    shared = np.intersect1d(*(subject_image_ids(spec, s, 0) for s in ("subj01", "subj02")))
+    same = shown[0] == shown[1]
+    assert set(shown[0][same].tolist()) == set(shared.tolist())
+    assert same.sum() == 20
+    np.testing.assert_array_equal(np.isin(shown[0], shared), same)
+    assert not np.array_equal(master_ordering(spec, 0), master_ordering(spec, 1))
 
 
 def test_betas_are_raw_until_standardised(signal: np.ndarray) -> None:

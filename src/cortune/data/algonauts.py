@@ -9,22 +9,22 @@ Source: Gifford et al. 2023, *The Algonauts Project 2023 Challenge*.
 from __future__ import annotations
 
 import csv
-import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cortune.data.images import read_size
 from cortune.data.npy import check_finite, load_array, map_array, sample_rows
+from cortune.data.problems import Problems, count, nearest, some
 from cortune.data.records import Images, Responses
 from cortune.data.rois import FAMILIES, HEMISPHERES, select_rois
 from cortune.data.unpickle import load_names
@@ -44,8 +44,6 @@ _WHOLE_BYTES = 1 << 24
 _SAMPLED_ROWS = 64
 _SAMPLED_PICTURES = 2000
 _SHOWN_PICTURES = 5
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -107,18 +105,29 @@ def load_mapping(path: str | Path) -> dict[int, str]:
         be a folder's, or another name than 'Unknown' for 0.
     """
     names = {label: name.strip() for label, name in load_names(path).items()}
-    cure = "Download the file again from the challenge."
+    check_names(path, names)
+    return names
+
+
+def check_names(path: str | Path, names: Mapping[int, str]) -> None:
+    """Require names by label that can be folders' names, each once; 0 is 'Unknown'.
+
+    Raises
+    ------
+    InputError
+        Naming the first that does not fit.
+    """
+    cure = "Download the file again."
     if names.get(0, UNKNOWN) != UNKNOWN:
         raise InputError(
             path, f"the ROI {names[0]!r} for label 0", f"{UNKNOWN!r} for label 0", cure
         )
-    for name, count in Counter(names.values()).items():
-        if count > 1:
-            raise InputError(path, f"the ROI {name!r} {count} times", "each name once", cure)
+    for name, times in Counter(names.values()).items():
+        if times > 1:
+            raise InputError(path, f"the ROI {name!r} {times} times", "each name once", cure)
         if not _ROI_NAME.fullmatch(name):
             expected = "ROI names of letters, digits, - and _"
             raise InputError(path, f"the ROI name {name!r}", expected, cure)
-    return names
 
 
 def list_pictures(folder: str | Path) -> tuple[list[Picture], list[InputError]]:
@@ -160,7 +169,7 @@ def _name_problems(
     if malformed:
         yield InputError(
             folder,
-            f"{_count(malformed, 'file')} with other names: {_some([*map(repr, malformed)])}",
+            f"{count(malformed, 'file')} with other names: {some([*map(repr, malformed)])}",
             "pictures named like train-0001_nsd-00013.png only",
             "Rename or remove them.",
         )
@@ -170,17 +179,17 @@ def _name_problems(
     counters = Counter(picture.counter for picture in pictures)
     expected = f"each number of train-NNNN once, from 1 to {len(pictures)}"
     if twice := [counter for counter, count in counters.items() if count > 1]:
-        found = f"{_count(twice, 'duplicate number')}: {_some(twice)}"
+        found = f"{count(twice, 'duplicate number')}: {some(twice)}"
         yield InputError(folder, found, expected, "Remove the duplicates.")
     elif gaps := sorted(set(range(1, len(pictures) + 1)) - set(counters)):
-        found = f"{_count(gaps, 'missing number')}: {_some(gaps)}"
+        found = f"{count(gaps, 'missing number')}: {some(gaps)}"
         yield InputError(folder, found, expected, "Copy the missing pictures.")
     if outside := [p.path.name for p in pictures if p.nsd_id >= N_NSD]:
-        found = f"{_count(outside, 'NSD id')} out of range: {_some(outside)}"
+        found = f"{count(outside, 'NSD id')} out of range: {some(outside)}"
         yield InputError(folder, found, f"ids from 0 to {N_NSD - 1}", _AS_DISTRIBUTED)
     ids = Counter(picture.nsd_id for picture in pictures)
     if twice := sorted(nsd_id for nsd_id, count in ids.items() if count > 1):
-        found = f"{_count(twice, 'duplicate NSD id')}: {_some(twice)}"
+        found = f"{count(twice, 'duplicate NSD id')}: {some(twice)}"
         yield InputError(folder, found, "each image once (repeats are averaged)", _AS_DISTRIBUTED)
 
 
@@ -309,7 +318,7 @@ class AlgonautsReader:
         list of str
             One message per problem; empty if the data set is fine.
         """
-        log = _Log()
+        log = Problems()
         present = log.attempt(self.subjects)
         if present is None:
             return log.messages
@@ -377,7 +386,7 @@ class AlgonautsReader:
         if missing:
             raise InputError(
                 self.stim_info,
-                f"no row for {_count(missing, 'NSD id')}: {_some(missing)}",
+                f"no row for {count(missing, 'NSD id')}: {some(missing)}",
                 "a row for every picture of the data set",
                 "Give the whole nsd_stim_info_merged.csv of NSD.",
             )
@@ -427,8 +436,8 @@ class AlgonautsReader:
         if unnamed := sorted(set(np.unique(mask).tolist()) - set(names) - {0}):
             raise InputError(
                 path,
-                f"{_count(unnamed, 'label')} without a name: {_some(unnamed)}",
-                f"the labels of {self._mapping(subject, family).name}: {_some(sorted(names), 9)}",
+                f"{count(unnamed, 'label')} without a name: {some(unnamed)}",
+                f"the labels of {self._mapping(subject, family).name}: {some(sorted(names), 9)}",
                 _AS_DISTRIBUTED,
             )
         return {name: np.flatnonzero(mask == label) for label, name in names.items() if label != 0}
@@ -476,7 +485,7 @@ class AlgonautsReader:
 
     # All problems at once.
 
-    def _inspect_subject(self, subject: str, log: _Log) -> set[str]:
+    def _inspect_subject(self, subject: str, log: Problems) -> set[str]:
         """Log every problem of a subject and return the ROI names it knows."""
         pictures, problems = list_pictures(self._path("pictures", subject))
         for problem in problems:
@@ -492,7 +501,9 @@ class AlgonautsReader:
             self._inspect_hemisphere(subject, hemisphere, len(pictures), log)
         return known
 
-    def _inspect_hemisphere(self, subject: str, hemisphere: str, n_images: int, log: _Log) -> None:
+    def _inspect_hemisphere(
+        self, subject: str, hemisphere: str, n_images: int, log: Problems
+    ) -> None:
         values = log.attempt(self._values, subject, hemisphere)
         n_vertices = None if values is None else values.shape[1]
         if values is not None:
@@ -504,7 +515,12 @@ class AlgonautsReader:
             log.attempt(self._rois, subject, hemisphere)
 
     def _inspect_values(
-        self, subject: str, hemisphere: str, values: NDArray[np.float32], n_images: int, log: _Log
+        self,
+        subject: str,
+        hemisphere: str,
+        values: NDArray[np.float32],
+        n_images: int,
+        log: Problems,
     ) -> None:
         if n_images:
             log.attempt(self._check_rows, subject, hemisphere, values, n_images)
@@ -519,7 +535,7 @@ class AlgonautsReader:
             self.root,
             f"no subject {subject!r}",
             f"one of {', '.join(present)}",
-            _nearest(subject, present) or "Change the data set's subjects in the configuration.",
+            nearest(subject, present) or "Change the data set's subjects in the configuration.",
         )
 
     def _no_roi(self, roi: str, known: Iterable[str]) -> InputError:
@@ -527,30 +543,11 @@ class AlgonautsReader:
             self.root,
             f"no ROI {roi!r} in any mask family",
             f"one of {', '.join(sorted(known))}",
-            _nearest(roi, known) or "Change the data set's rois in the configuration.",
+            nearest(roi, known) or "Change the data set's rois in the configuration.",
         )
 
 
-class _Log:
-    """Problems so far, each once."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def add(self, problem: InputError) -> None:
-        if str(problem) not in self.messages:
-            self.messages.append(str(problem))
-
-    def attempt(self, function: Callable[..., _T], *arguments: Any) -> _T | None:
-        """Call `function`; on bad input log it and return None."""
-        try:
-            return function(*arguments)
-        except InputError as problem:
-            self.add(problem)
-            return None
-
-
-def _inspect_pictures(paths: Sequence[Path], log: _Log) -> None:
+def _inspect_pictures(paths: Sequence[Path], log: Problems) -> None:
     """Log the first unreadable pictures of an evenly spaced sample, and how many more."""
     step = max(1, -(-len(paths) // _SAMPLED_PICTURES))
     with ThreadPoolExecutor(8) as pool:
@@ -558,7 +555,7 @@ def _inspect_pictures(paths: Sequence[Path], log: _Log) -> None:
     for problem in problems[:_SHOWN_PICTURES]:
         log.add(problem)
     if more := problems[_SHOWN_PICTURES:]:
-        found = f"{_count(more, 'more unreadable picture')}: {_some([p.where for p in more])}"
+        found = f"{count(more, 'more unreadable picture')}: {some([p.where for p in more])}"
         cure = "Copy or download them again."
         log.add(InputError(paths[0].parent, found, "readable pictures", cure))
 
@@ -569,18 +566,3 @@ def _picture_problem(path: Path) -> InputError | None:
     except InputError as problem:
         return problem
     return None
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"Did you mean {by_lower[close[0]]!r}?" if close else ""
-
-
-def _count(items: Sequence[object], noun: str) -> str:
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def _some(items: Sequence[object], n: int = 3) -> str:
-    shown = ", ".join(map(str, items[:n]))
-    return shown if len(items) <= n else f"{shown} and {len(items) - n} more"

@@ -9,16 +9,19 @@ import math
 import shutil
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from cortune.artifacts import atomic
+from cortune.data.hdf5 import hdf5_array
 from cortune.data.npy import check_header
-from cortune.data.records import Images
+from cortune.data.records import BrickRow, Images, PictureSource
 from cortune.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
@@ -118,7 +121,8 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
     Returns
     -------
     str
-        SHA-256 over the identities and the bytes of the files behind them.
+        SHA-256 over the identities and the bytes behind them: of a file, or of a row's
+        pixels.
 
     Raises
     ------
@@ -137,13 +141,14 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
     with (
         atomic(path) as temporary,
         temporary.open("wb") as out,
+        _Pictures() as pictures,
         ThreadPoolExecutor(workers) as pool,
         tqdm(total=len(unique), desc="decoding", unit="image", mininterval=5) as progress,
     ):
         npy_format.write_array_header_1_0(out, header)
         for start in range(0, len(unique), _BLOCK):
             block = slice(start, start + _BLOCK)
-            decoded = pool.map(lambda file: _load(file, size), unique.files[block])
+            decoded = pool.map(lambda file: pictures.load(file, size), unique.files[block])
             for identity, (pixels, sha) in zip(unique.identities[block], decoded, strict=True):
                 out.write(pixels.tobytes())
                 digest.update(f"{identity}\x1f{sha}\n".encode())
@@ -164,9 +169,69 @@ def read_index(path: str | Path) -> dict[str, int]:
         return {line["identity"]: row for row, line in enumerate(csv.DictReader(file))}
 
 
-def _load(path: Path, size: int) -> tuple[NDArray[np.uint8], str]:
-    data = _read_bytes(path)
-    return _square(_decode(path, data), size), hashlib.sha256(data).hexdigest()
+class _Pictures:
+    """Pictures and their SHA-256, from files and from rows of HDF5 arrays.
+
+    HDF5 serves one thread at a time, so rows are read one after the other; the threads
+    share only the work of resizing them. A row is read alone, never its whole array.
+    """
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._bricks: dict[tuple[Path, str], Any] = {}
+        self._lock = Lock()
+
+    def __enter__(self) -> _Pictures:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def load(self, source: PictureSource, size: int) -> tuple[NDArray[np.uint8], str]:
+        """Return a picture as a square, and the SHA-256 of what it was read from."""
+        from PIL import Image
+
+        if isinstance(source, BrickRow):
+            pixels = self._row(source)
+            sha = hashlib.sha256(pixels.tobytes()).hexdigest()
+            return _square(Image.fromarray(pixels), size), sha
+        data = _read_bytes(source)
+        return _square(_decode(source, data), size), hashlib.sha256(data).hexdigest()
+
+    def _row(self, source: BrickRow) -> NDArray[np.uint8]:
+        with self._lock:
+            brick = self._brick(source)
+            if not 0 <= source.row < len(brick):
+                found = f"{len(brick)} pictures in {source.array!r}"
+                raise InputError(source.path, found, f"a row {source.row}", _AGAIN)
+            try:
+                row: NDArray[np.uint8] = brick[source.row]
+            except OSError as error:
+                found = f"row {source.row} of {source.array!r} unreadable ({error})"
+                raise InputError(source.path, found, "a readable picture", _AGAIN) from None
+            return row
+
+    def _brick(self, source: BrickRow) -> Any:
+        key = (source.path, source.array)
+        if key not in self._bricks:
+            opened = hdf5_array(source.path, source.array, kind="uint8", ndim=4)
+            brick = self._open.enter_context(opened)
+            check_brick(source.path, brick.shape)
+            self._bricks[key] = brick
+        return self._bricks[key]
+
+
+def check_brick(path: Path, shape: tuple[int, ...]) -> None:
+    """Require the shape of an array of RGB pictures: (n, height, width, 3).
+
+    Raises
+    ------
+    InputError
+        Naming the shape, or the size of pictures with more than `MAX_PIXELS`.
+    """
+    if len(shape) != 4 or shape[3] != 3:
+        raise InputError(path, f"shape {shape}", "(n_pictures, height, width, 3)", _AGAIN)
+    _check_pixels(path, shape[2], shape[1])
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -19,7 +19,7 @@ from cortune.artifacts import hdf5_reader, hdf5_writer, sha256, write_csv, write
 from cortune.data.images import build_cache
 from cortune.data.npy import check_finite, release_pages
 from cortune.data.readers import Reader
-from cortune.data.records import Responses
+from cortune.data.records import BrickRow, PictureSource, Responses
 from cortune.data.splits import SETS, split_table
 from cortune.errors import InputError
 from cortune.versions import Provenance
@@ -53,7 +53,8 @@ def prepare_images(
         ``.npy`` to write, (n_identities, size, size, 3); see
         :func:`cortune.data.images.open_cache`.
     index_path : path
-        CSV to write, ``identity,file``, one line per row of the cache; see
+        CSV to write, ``identity,file``, one line per row of the cache; a picture that is
+        a row of an HDF5 array is written ``file#row``. See
         :func:`cortune.data.images.read_index`.
     provenance : Provenance
         Completed with a SHA-256 over all pictures.
@@ -65,7 +66,7 @@ def prepare_images(
     images = reader.images(subject)
     digest = build_cache(images, size, cache_path, workers=workers)
     unique = images.unique()
-    files = [_relative(file, reader.root) for file in unique.files]
+    files = [_place(source, reader.root) for source in unique.files]
     provenance = replace(provenance, raw={**provenance.raw, "pictures": digest})
     write_json_beside(cache_path, provenance)
     write_csv(index_path, pd.DataFrame({"identity": unique.identities, "file": files}), provenance)
@@ -253,6 +254,13 @@ def _by_chunk(columns: NDArray[np.int64], width: int) -> Iterator[NDArray[np.int
     chunk = columns // width
     for number in np.unique(chunk):
         yield np.flatnonzero(chunk == number)
+
+
+def _place(source: PictureSource, root: Path) -> str:
+    """Name a picture by its place in the data set."""
+    if isinstance(source, BrickRow):
+        return f"{_relative(source.path, root)}#{source.row}"
+    return _relative(source, root)
 
 
 def _relative(file: Path, root: Path) -> str:

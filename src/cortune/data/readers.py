@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cortune.data.algonauts import AlgonautsReader
+from cortune.data.nsd import NsdReader
 from cortune.data.records import Images, Responses
 from cortune.errors import InputError
 
@@ -48,6 +49,7 @@ class Reader(Protocol):
 
 READERS: dict[str, Callable[..., Reader]] = {
     "algonauts2023": AlgonautsReader,
+    "nsd": NsdReader,
 }
 
 

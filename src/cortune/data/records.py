@@ -10,6 +10,26 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class BrickRow:
+    """A picture that is one row of an HDF5 array of pictures.
+
+    Parameters
+    ----------
+    path : Path
+    array : str
+        The array inside the file, (n_pictures, height, width, 3) uint8.
+    row : int
+    """
+
+    path: Path
+    array: str
+    row: int
+
+
+PictureSource = Path | BrickRow
+
+
+@dataclass(frozen=True)
 class Images:
     """The images a subject saw, in the order of the response rows.
 
@@ -17,12 +37,12 @@ class Images:
     ----------
     identities : tuple of str
         ``coco:<id>`` where known, else ``nsd:<5 digits, 0-based>``, else ``stim:<name>``.
-    files : tuple of Path
-        One file per identity.
+    files : tuple of Path or BrickRow
+        One file, or row of a file, per identity.
     """
 
     identities: tuple[str, ...]
-    files: tuple[Path, ...]
+    files: tuple[PictureSource, ...]
 
     def __post_init__(self) -> None:
         if len(self.identities) != len(self.files):
@@ -33,7 +53,7 @@ class Images:
 
     def unique(self) -> Images:
         """Return every identity once, in order of first appearance."""
-        first: dict[str, Path] = {}
+        first: dict[str, PictureSource] = {}
         for identity, file in zip(self.identities, self.files, strict=True):
             first.setdefault(identity, file)
         return Images(tuple(first), tuple(first.values()))

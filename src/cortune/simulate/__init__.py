@@ -3,6 +3,7 @@
 from cortune.simulate.algonauts import simulate_algonauts, simulate_subject
 from cortune.simulate.brain import Brain, make_brain
 from cortune.simulate.layout import roi_sizes
+from cortune.simulate.nsd import simulate_nsd, simulate_nsd_stimuli, simulate_nsd_subject
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.scenes import Scene, labelled_scenes, render_scene
 from cortune.simulate.spec import SimulationSpec, subject_image_ids
@@ -20,6 +21,9 @@ __all__ = [
     "roi_sizes",
     "sessions",
     "simulate_algonauts",
+    "simulate_nsd",
+    "simulate_nsd_stimuli",
+    "simulate_nsd_subject",
     "simulate_subject",
     "subject_image_ids",
 ]

@@ -105,7 +105,7 @@ def simulate_subject(
             pass
         for hemisphere, brain in brains.items():
             _write_responses(folder, spec, subject, brain, signal[hemisphere], seed)
-            _write_truth(
+            write_truth(
                 truth_folder / f"{hemisphere}.h5",
                 spec,
                 subject,
@@ -117,7 +117,8 @@ def simulate_subject(
         shutil.rmtree(scratch)
 
 
-def _scenes(spec: SimulationSpec, seed: int, identities: np.ndarray) -> Iterator[Scene]:
+def scenes_of(spec: SimulationSpec, identities: np.ndarray, seed: int) -> Iterator[Scene]:
+    """Yield the scene, or the photograph, of each identity."""
     if spec.images is not None:
         from cortune.simulate.photographs import photograph_scenes
 
@@ -134,7 +135,7 @@ def _written(
 ) -> Iterator[Scene]:
     """Yield the scene of each identity after its picture was written."""
     folder.mkdir(parents=True)
-    scenes = _scenes(spec, seed, identities)
+    scenes = scenes_of(spec, identities, seed)
     for number, (identity, scene) in enumerate(zip(identities, scenes, strict=True), start=1):
         path = folder / f"{split}-{number:04d}_nsd-{identity:05d}.png"
         Image.fromarray(scene.image).save(path, compress_level=1)
@@ -175,7 +176,7 @@ def _write_responses(
     np.save(path, (100 * brain.noise_ceiling(spec.n_repeats)).astype(np.float32))
 
 
-def _write_truth(
+def write_truth(
     path: Path,
     spec: SimulationSpec,
     subject: str,
@@ -184,6 +185,7 @@ def _write_truth(
     image_ids: np.ndarray,
     seed: int,
 ) -> None:
+    """Write what is true of a hemisphere; :func:`simulate_subject` lists it."""
     import h5py
 
     with h5py.File(path, "w") as file:

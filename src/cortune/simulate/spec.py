@@ -269,12 +269,21 @@ def subject_image_ids(spec: SimulationSpec, subject: str, seed: int) -> np.ndarr
     InputError
         If there are fewer identities than this subject needs.
     """
+    return np.sort(_subject_ids(spec, subject, seed)[0])
+
+
+def subject_design_ids(spec: SimulationSpec, subject: str, seed: int) -> np.ndarray:
+    """Return the identities of :func:`subject_image_ids` as a common design counts them.
+
+    The shared images come first and in the same order for every subject, then the
+    subject's own.
+    """
     return _subject_ids(spec, subject, seed)[0]
 
 
 def subject_test_ids(spec: SimulationSpec, subject: str, seed: int) -> np.ndarray:
     """Return the identities of a subject's pictures without responses, ascending."""
-    return _subject_ids(spec, subject, seed)[1]
+    return np.sort(_subject_ids(spec, subject, seed)[1])
 
 
 def _subject_ids(spec: SimulationSpec, subject: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -292,4 +301,4 @@ def _subject_ids(spec: SimulationSpec, subject: str, seed: int) -> tuple[np.ndar
     own = order[stop - n_own : stop]
     n_train = spec.n_images - spec.n_shared
     train = np.concatenate([order[: spec.n_shared], own[:n_train]])
-    return np.sort(train), np.sort(own[n_train:])
+    return train, own[n_train:]

@@ -9,7 +9,7 @@ import numpy as np
 
 from cortune.seeds import rng
 from cortune.simulate.brain import Brain
-from cortune.simulate.spec import SimulationSpec
+from cortune.simulate.spec import SimulationSpec, subject_design_ids
 
 _PERCENT = 0.8  # typical standard deviation of the signal, percent signal change
 
@@ -30,14 +30,28 @@ class Session:
     betas: np.ndarray
 
 
+def master_ordering(spec: SimulationSpec, seed: int) -> np.ndarray:
+    """Return what every trial shows, the same for all subjects.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_images * n_repeats,)
+        Positions in :func:`cortune.simulate.spec.subject_design_ids`; so all subjects see
+        a shared image in the same trials.
+    """
+    draw = rng(seed, "simulate", "schedule")
+    return draw.permutation(np.repeat(np.arange(spec.n_images), spec.n_repeats))
+
+
 def trial_schedule(spec: SimulationSpec, subject: str, seed: int) -> list[np.ndarray]:
     """Return the image rows that each session shows.
 
-    Every image is shown `n_repeats` times, in an order drawn by the seed; sessions have at
-    most `session_trials` trials and are equally long to one trial.
+    Every image is shown `n_repeats` times, in the order of :func:`master_ordering`;
+    sessions have at most `session_trials` trials and are equally long to one trial.
     """
-    draw = rng(seed, "simulate", "schedule", subject)
-    order = draw.permutation(np.repeat(np.arange(spec.n_images), spec.n_repeats))
+    design = subject_design_ids(spec, subject, seed)
+    row = np.argsort(np.argsort(design))  # rows are in ascending order of identity
+    order = row[master_ordering(spec, seed)]
     return np.array_split(order, -(-len(order) // spec.session_trials))
 
 

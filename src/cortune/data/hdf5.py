@@ -1,0 +1,55 @@
+"""Reading HDF5 arrays that others wrote: header first, errors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortune.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+_AGAIN = "Copy or download the file again."
+
+
+@contextmanager
+def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator[h5py.Dataset]:
+    """Open an array of an HDF5 file after a look at its type and dimensions.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        The data set inside the file.
+    kind : str
+        Required data type, such as ``int16``.
+    ndim : int
+        Required number of dimensions, none of them empty.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated or no HDF5 file, or the array is another.
+    """
+    import h5py
+
+    expected = f"a {ndim}-d {kind} array {name!r}"
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError:
+        raise InputError(path, "no file", "an HDF5 file", "Check the data set's root.") from None
+    except OSError as error:
+        found = f"no readable HDF5 file ({error})"
+        raise InputError(path, found, f"an HDF5 file with {expected}", _AGAIN) from None
+    with file:
+        array = file.get(name)
+        if not isinstance(array, h5py.Dataset):
+            raise InputError(path, f"no array {name!r}", expected, _AGAIN)
+        if array.dtype.newbyteorder("=") != kind:
+            raise InputError(path, f"numbers of type {array.dtype}", expected, _AGAIN)
+        if array.ndim != ndim or 0 in array.shape:
+            raise InputError(path, f"shape {array.shape}", expected, _AGAIN)
+        yield array

@@ -1,0 +1,269 @@
+"""Writer of the raw NSD layout: single trials, the design and the pictures.
+
+The trials are those that the Algonauts writer averages. What concerns the data set as a
+whole is written for all subjects at once, whoever's responses are simulated.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cortune.artifacts import PathLike, atomic
+from cortune.data.nsd_tree import BETAS, BRICK, DESIGN, STIM_INFO, STIMULI, SURFACE
+from cortune.data.rois import HEMISPHERES
+from cortune.errors import InputError
+from cortune.seeds import rng
+from cortune.simulate.algonauts import scenes_of, write_truth
+from cortune.simulate.brain import Brain, make_brain
+from cortune.simulate.layout import Layout
+from cortune.simulate.responses import noiseless_responses
+from cortune.simulate.spec import (
+    N_NSD_IMAGES,
+    SimulationSpec,
+    subject_design_ids,
+    subject_image_ids,
+)
+from cortune.simulate.surface import N_FSAVERAGE
+from cortune.simulate.trials import master_ordering, sessions
+
+N_SUBJECTS = 8
+_N_COCO = 581_929  # COCO's ids are up to this number
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, written by Cortune"
+
+
+def simulate_nsd(
+    out: PathLike,
+    subjects: Sequence[str],
+    spec: SimulationSpec,
+    seed: int,
+    truth: PathLike | None = None,
+) -> None:
+    """Write a simulated data set in the raw NSD layout.
+
+    Parameters
+    ----------
+    out : path
+        Receives ``nsddata``, ``nsddata_betas`` and ``nsddata_stimuli``.
+    subjects : sequence of str
+        Some of ``subj01`` to ``subj08``.
+    spec : SimulationSpec
+    seed : int
+    truth : path, optional
+        Receives a folder per subject with what is true of it; ``truth`` beside `out` if
+        None.
+
+    Raises
+    ------
+    InputError
+        As :func:`simulate_nsd_subject`, before anything is written where it can be told.
+    """
+    out = Path(out)
+    truth = out.parent / "truth" if truth is None else Path(truth)
+    for subject in subjects:
+        _check_subject(spec, subject, seed)
+    simulate_nsd_stimuli(spec, out, seed)
+    for subject in subjects:
+        simulate_nsd_subject(spec, subject, out, truth / subject, seed)
+
+
+def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> None:
+    """Write what all subjects share: the pictures, the design, and their COCO ids.
+
+    Pictures that no subject sees stay empty; they take no space. Where there are too few
+    identities for eight subjects, the design holds as many as fit.
+
+    Parameters
+    ----------
+    spec : SimulationSpec
+        `n_test_images` only decides which images are a subject's own.
+    root : path
+        Folder of the data set. Each file appears when it is whole.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If a photograph cannot be read, or there are too few images for one subject.
+    """
+    design = _design(spec, seed)
+    root = Path(root)
+    with atomic(root / DESIGN) as path:
+        _write_design(path, spec, design, seed)
+    with atomic(root / STIM_INFO) as path:
+        _write_stim_info(path, spec, design, seed)
+    with atomic(root / STIMULI) as path:
+        _write_pictures(path, spec, np.unique(design), seed)
+
+
+def simulate_nsd_subject(
+    spec: SimulationSpec, subject: str, root: PathLike, truth: PathLike, seed: int
+) -> None:
+    """Write one subject's betas, noise-ceiling SNR and ROI labels, on fsaverage.
+
+    The same arguments give the same bytes, whichever other subjects are simulated. The
+    three folders appear when they are whole; former ones are replaced.
+
+    Parameters
+    ----------
+    spec : SimulationSpec
+    subject : str
+        ``subj01`` to ``subj08``.
+    root : path
+        Folder of the data set; receives ``nsddata_betas/ppdata/<subject>`` and
+        ``nsddata/freesurfer/<subject>``. Vertices of no ROI are zero and the files sparse
+        there.
+    truth : path
+        Receives ``lh.h5`` and ``rh.h5`` as
+        :func:`cortune.simulate.algonauts.simulate_subject` writes them.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If the subject is none of NSD's, a mask or photograph cannot be read, or there are
+        too few images.
+    """
+    _check_subject(spec, subject, seed)
+    root = Path(root)
+    image_ids = subject_image_ids(spec, subject, seed)
+    brains = {h: make_brain(spec, subject, h, seed) for h in HEMISPHERES}
+    with (
+        atomic(truth) as truth_folder,
+        atomic(root / "nsddata" / "freesurfer" / subject) as surfaces,
+        atomic(root / "nsddata_betas" / "ppdata" / subject) as betas,
+    ):
+        scratch = truth_folder / "scratch"
+        scratch.mkdir(parents=True)
+        _write_labels(surfaces / "label", {h: brain.layout for h, brain in brains.items()})
+        scenes = scenes_of(spec, image_ids, seed)
+        signal = noiseless_responses(brains, scenes, len(image_ids), scratch)
+        for hemisphere, brain in brains.items():
+            responses = signal.pop(hemisphere)
+            _write_betas(betas / SURFACE / BETAS, spec, subject, brain, responses, seed)
+            path = truth_folder / f"{hemisphere}.h5"
+            write_truth(path, spec, subject, brain, responses, image_ids, seed)
+        shutil.rmtree(scratch)
+
+
+def _check_subject(spec: SimulationSpec, subject: str, seed: int) -> None:
+    names = [f"subj{number:02d}" for number in range(1, N_SUBJECTS + 1)]
+    if subject not in names:
+        cure = "Simulate the layout algonauts2023 for other subjects."
+        raise InputError("simulate", f"the subject {subject!r}", f"one of {', '.join(names)}", cure)
+    subject_design_ids(spec, subject, seed)
+
+
+def _design(spec: SimulationSpec, seed: int) -> np.ndarray:
+    """Return every subject's images as its design counts them: (n_subjects, n_images)."""
+    rows = [subject_design_ids(spec, "subj01", seed)]
+    for number in range(2, N_SUBJECTS + 1):
+        try:
+            rows.append(subject_design_ids(spec, f"subj{number:02d}", seed))
+        except InputError:  # no identities are left
+            break
+    return np.stack(rows)
+
+
+def _write_design(path: Path, spec: SimulationSpec, design: np.ndarray, seed: int) -> None:
+    """Write the design as NSD does: everything counts from 1."""
+    from scipy.io import savemat
+
+    variables = {
+        "masterordering": master_ordering(spec, seed)[None] + 1.0,
+        "subjectim": design + 1.0,
+        "sharedix": np.sort(design[0, : spec.n_shared])[None] + 1.0,
+    }
+    buffer = io.BytesIO()
+    savemat(buffer, variables, do_compression=True)
+    # The first 116 bytes are free text, in which scipy writes the time.
+    path.write_bytes(_MAT_HEADER.ljust(116) + buffer.getvalue()[116:])
+
+
+def _write_stim_info(path: Path, spec: SimulationSpec, design: np.ndarray, seed: int) -> None:
+    """Write a row per NSD id; COCO ids are drawn."""
+    draw = rng(seed, "simulate", "coco")
+    coco_ids = 1 + draw.choice(_N_COCO, N_NSD_IMAGES, replace=False)
+    shared = np.isin(np.arange(N_NSD_IMAGES), design[0, : spec.n_shared])
+    seen = np.zeros((N_NSD_IMAGES, N_SUBJECTS), int)
+    for subject, images in enumerate(design):
+        seen[images, subject] = 1
+    subjects = [f"subject{number}" for number in range(1, N_SUBJECTS + 1)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["", "cocoId", "cocoSplit", "nsdId", "shared1000", *subjects])
+        for nsd_id, coco_id in enumerate(coco_ids.tolist()):
+            marks = seen[nsd_id].tolist()
+            table.writerow([nsd_id, coco_id, "train2017", nsd_id, bool(shared[nsd_id]), *marks])
+
+
+def _write_pictures(path: Path, spec: SimulationSpec, ids: np.ndarray, seed: int) -> None:
+    import h5py
+    from tqdm import tqdm
+
+    size = spec.image_size
+    shape = (N_NSD_IMAGES, size, size, 3)
+    with h5py.File(path, "w") as file:
+        brick = file.create_dataset(
+            BRICK, shape, np.uint8, chunks=(1, *shape[1:]), compression="gzip", compression_opts=1
+        )
+        scenes = scenes_of(spec, ids, seed)
+        progress = tqdm(scenes, "pictures", len(ids), unit="image", mininterval=5)
+        for nsd_id, scene in zip(ids.tolist(), progress, strict=True):
+            brick[nsd_id] = scene.image
+
+
+def _write_labels(folder: Path, layouts: dict[str, Layout]) -> None:
+    folder.mkdir(parents=True)
+    for hemisphere, layout in layouts.items():
+        for family, labels in layout.labels.items():
+            everywhere = np.zeros(N_FSAVERAGE, np.int32)
+            everywhere[layout.vertices] = labels
+            _write_map(folder / f"{hemisphere}.{family}.mgz", everywhere)
+    for family, names in next(iter(layouts.values())).names.items():
+        lines = [f"{label} {name}\n" for label, name in sorted(names.items())]
+        (folder / f"{family}.mgz.ctab").write_text("".join(lines), encoding="utf-8")
+
+
+def _write_betas(
+    folder: Path, spec: SimulationSpec, subject: str, brain: Brain, signal: np.ndarray, seed: int
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    vertices = brain.layout.vertices
+    for number, session in enumerate(sessions(spec, subject, brain, signal, seed), start=1):
+        path = folder / f"{brain.hemisphere}.betas_session{number:02d}.mgh"
+        _write_trials(path, vertices, session.betas)
+    ncsnr = np.zeros(N_FSAVERAGE, np.float32)
+    ncsnr[vertices] = brain.ncsnr
+    _write_map(folder / f"{brain.hemisphere}.ncsnr.mgh", ncsnr)
+
+
+def _write_map(path: Path, values: np.ndarray) -> None:
+    """Write one number per vertex."""
+    import nibabel
+
+    nibabel.MGHImage(values[:, None, None], np.eye(4)).to_filename(path)
+
+
+def _write_trials(path: Path, vertices: np.ndarray, betas: np.ndarray) -> None:
+    """Write (163842, 1, 1, n_trials) float32; where no vertex is, the file has holes."""
+    from nibabel.freesurfer.mghformat import MGHHeader
+
+    header: Any = MGHHeader()
+    header.set_data_shape((N_FSAVERAGE, 1, 1, len(betas)))
+    header.set_data_dtype(np.float32)
+    with path.open("wb") as file:
+        header.writehdr_to(file)
+        file.truncate(header.get_footer_offset())
+    shape = (len(betas), N_FSAVERAGE)
+    trials = np.memmap(path, ">f4", "r+", header.get_data_offset(), shape)
+    trials[:, vertices] = betas
+    trials.flush()
+    with path.open("r+b") as file:
+        header.writeftr_to(file)
