@@ -492,7 +492,7 @@ class AlgonautsReader:
             log.add(problem)
         if pictures and not problems and self.stim_info is not None:
             log.attempt(self._identities, pictures)
-        _inspect_pictures([picture.path for picture in pictures], log)
+        inspect_pictures([picture.path for picture in pictures], log)
         known: set[str] = set()
         for family in FAMILIES:
             names = log.attempt(load_mapping, self._mapping(subject, family))
@@ -547,7 +547,7 @@ class AlgonautsReader:
         )
 
 
-def _inspect_pictures(paths: Sequence[Path], log: Problems) -> None:
+def inspect_pictures(paths: Sequence[Path], log: Problems) -> None:
     """Log the first unreadable pictures of an evenly spaced sample, and how many more."""
     step = max(1, -(-len(paths) // _SAMPLED_PICTURES))
     with ThreadPoolExecutor(8) as pool:

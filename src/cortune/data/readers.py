@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cortune.data.algonauts import AlgonautsReader
+from cortune.data.nod import NodReader
 from cortune.data.nsd import NsdReader
 from cortune.data.records import Images, Responses
 from cortune.errors import InputError
@@ -50,6 +51,7 @@ class Reader(Protocol):
 READERS: dict[str, Callable[..., Reader]] = {
     "algonauts2023": AlgonautsReader,
     "nsd": NsdReader,
+    "nod": NodReader,
 }
 
 

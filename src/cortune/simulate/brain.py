@@ -14,7 +14,7 @@ from cortune.simulate.spec import SimulationSpec
 from cortune.simulate.surface import foveal_coordinates, sphere
 from cortune.simulate.tuning import Source, Tuning, channel_counts, draw_tuning, smooth_fields
 
-_MAX_ECCENTRICITY = 4.2
+MAX_ECCENTRICITY = 4.2
 _LATENT_EXPONENT = 0.5
 _FLOOR = 0.01
 _SIZE_SCATTER = 0.15
@@ -139,7 +139,36 @@ def make_brain(spec: SimulationSpec, subject: str, hemisphere: str, seed: int) -
         If a file of `spec.masks` is missing or malformed.
     """
     layout = make_layout(spec, hemisphere)
-    distance, azimuth = foveal_coordinates(sphere(hemisphere)[layout.vertices], hemisphere)
+    points = sphere(hemisphere)[layout.vertices]
+    return place_brain(spec, subject, hemisphere, seed, layout, points)
+
+
+def place_brain(
+    spec: SimulationSpec,
+    subject: str,
+    hemisphere: str,
+    seed: int,
+    layout: Layout,
+    points: np.ndarray,
+    max_eccentricity: float = MAX_ECCENTRICITY,
+) -> Brain:
+    """Draw one hemisphere of a subject on any mesh.
+
+    Tuning is a function of the place on the cortical sheet, so that subjects on different
+    meshes share it as those on one mesh do.
+
+    Parameters
+    ----------
+    spec : SimulationSpec
+    subject, hemisphere : str
+    seed : int
+    layout : Layout
+    points : ndarray of float, shape (n_vertices, 3)
+        The layout's vertices on fsaverage's unit sphere.
+    max_eccentricity : float
+        Of pRF centres, degrees.
+    """
+    distance, azimuth = foveal_coordinates(points, hemisphere)
     names = layout.regions()
     source = Source(seed, subject, spec.tuning_correlation)
     draw = rng(seed, "simulate", "brain", subject, hemisphere)
@@ -151,8 +180,10 @@ def make_brain(spec: SimulationSpec, subject: str, hemisphere: str, seed: int) -
         if not len(vertices):
             continue
         sheet = _sheet(REGIONS[name], distance[vertices], azimuth[vertices])
+        eccentricity = _eccentricity(sheet[:, 0], max_eccentricity)
+        scatter = draw.normal(size=len(sheet))
         patch = _make_patch(
-            name, vertices, sheet, hemisphere, source, spec.n_classes, draw.normal(size=len(sheet))
+            name, vertices, sheet, hemisphere, source, spec.n_classes, eccentricity, scatter
         )
         patches.append(patch)
         ncsnr[vertices] = _draw_ncsnr(draw, sheet, spec, patch.region)
@@ -168,10 +199,11 @@ def _make_patch(
     hemisphere: str,
     source: Source,
     n_classes: int,
+    eccentricity: np.ndarray,
     scatter: np.ndarray,
 ) -> Patch:
     region = REGIONS[name]
-    eccentricity, angle = _eccentricity(sheet[:, 0]), _polar_angle(region, sheet[:, 1])
+    angle = _polar_angle(region, sheet[:, 1])
     side = 1 if hemisphere == "lh" else -1  # each hemisphere sees the other side
     size = region.intercept + region.slope * eccentricity
     tuning = {
@@ -205,13 +237,13 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _eccentricity(fraction: np.ndarray) -> np.ndarray:
+def _eccentricity(fraction: np.ndarray, largest: float) -> np.ndarray:
     """Return the eccentricity below which a fraction of the cortex lies, degrees.
 
     Cortex per degree of eccentricity is e * M(e)^2 with M = 17.3 / (0.75 + e) mm/deg
     (Horton & Hoyt 1991); its integral is ln(1 + e / 0.75) + 0.75 / (0.75 + e) - 1.
     """
-    degrees = np.linspace(0, _MAX_ECCENTRICITY, 1000)
+    degrees = np.linspace(0, largest, 1000)
     cortex = np.log1p(degrees / 0.75) + 0.75 / (0.75 + degrees) - 1
     return np.asarray(np.interp(fraction, cortex / cortex[-1], degrees))
 

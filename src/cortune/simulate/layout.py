@@ -156,7 +156,7 @@ def _synthetic_layout(sizes: dict[str, int], hemisphere: str) -> Layout:
     wanted = sum(sizes[roi] for roi in STREAMS)
     level = next((i for i, size in enumerate(LEVEL_SIZES) if wanted <= 0.18 * size), 2)
     points = sphere(hemisphere, level)
-    labels = {"prf-visualrois": _early_labels(points, hemisphere, sizes)}
+    labels = {"prf-visualrois": early_labels(points, hemisphere, sizes)}
     for family, rois in FAMILIES.items():
         if family not in labels:
             distance = np.stack([distance_to_course(points, hemisphere, roi) for roi in rois])
@@ -182,7 +182,7 @@ def _neighbours(points: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _early_labels(points: np.ndarray, hemisphere: str, sizes: dict[str, int]) -> np.ndarray:
+def early_labels(points: np.ndarray, hemisphere: str, sizes: dict[str, int]) -> np.ndarray:
     """Cut the early visual cortex into wedges about the foveal confluence.
 
     However many vertices are asked for, the areas follow each other as on the cortex.

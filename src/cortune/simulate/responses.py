@@ -17,13 +17,17 @@ _CALIBRATION_IMAGES = 256
 _BATCH = 32
 
 
-def pooling_weights(x: np.ndarray, y: np.ndarray, size: np.ndarray) -> np.ndarray:
+def pooling_weights(
+    x: np.ndarray, y: np.ndarray, size: np.ndarray, width: float = PICTURE_DEGREES
+) -> np.ndarray:
     """Integrate Gaussian pRFs over the cells of the grid.
 
     Parameters
     ----------
     x, y, size : ndarray of float, shape (n,)
         Degrees from the picture's centre, right and up positive.
+    width : float
+        Of the picture, degrees.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def pooling_weights(x: np.ndarray, y: np.ndarray, size: np.ndarray) -> np.ndarra
     """
     from scipy.special import erf
 
-    edges = np.linspace(-PICTURE_DEGREES / 2, PICTURE_DEGREES / 2, GRID + 1)
+    edges = np.linspace(-width / 2, width / 2, GRID + 1)
     scale = np.sqrt(2) * size
     columns = np.diff(erf((edges[:, None] - x) / scale), axis=0) / 2
     rows = np.diff(erf((edges[:, None] + y) / scale), axis=0) / 2
@@ -41,7 +45,11 @@ def pooling_weights(x: np.ndarray, y: np.ndarray, size: np.ndarray) -> np.ndarra
 
 
 def noiseless_responses(
-    brains: dict[str, Brain], scenes: Iterable[Scene], n_images: int, folder: Path
+    brains: dict[str, Brain],
+    scenes: Iterable[Scene],
+    n_images: int,
+    folder: Path,
+    width: float = PICTURE_DEGREES,
 ) -> dict[str, np.ndarray]:
     """Compute each hemisphere's responses without noise.
 
@@ -55,6 +63,8 @@ def noiseless_responses(
         Number of scenes.
     folder : path
         Holds the memory maps that are returned.
+    width : float
+        Of the pictures, degrees.
 
     Returns
     -------
@@ -63,7 +73,7 @@ def noiseless_responses(
         vertices are 0.
     """
     synthesisers = {
-        name: _Synthesiser(brain, n_images, folder / f"{name}_noiseless.npy")
+        name: _Synthesiser(brain, n_images, folder / f"{name}_noiseless.npy", width)
         for name, brain in brains.items()
     }
     remaining = iter(scenes)
@@ -81,11 +91,11 @@ class _Synthesiser:
     variance; then batches are combined as they come.
     """
 
-    def __init__(self, brain: Brain, n_images: int, path: Path) -> None:
+    def __init__(self, brain: Brain, n_images: int, path: Path, width: float) -> None:
         self._brain = brain
         shape = (n_images, brain.n_vertices)
         self._out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        self._pooling = [pooling_weights(p.x, p.y, p.size) for p in brain.patches]
+        self._pooling = [pooling_weights(p.x, p.y, p.size, width) for p in brain.patches]
         self._waiting: list[list[dict[str, np.ndarray]]] = []
         self._weights: list[dict[str, np.ndarray]] = []
         self._row = 0

@@ -141,7 +141,7 @@ class SimulationSpec:
         names = [item.name for item in dataclasses.fields(cls)]
         for key in mapping:
             if key not in names:
-                raise _unknown(f"{_WHERE}.{key}", key, names)
+                raise unknown_key(f"{_WHERE}.{key}", key, names)
         values = {key: value for key, value in mapping.items() if value is not None}
         for key in ("masks", "images"):
             if key in values:
@@ -172,7 +172,8 @@ def _error(where: str, found: object, expected: str, cure: str) -> InputError:
     return InputError(where, str(found), expected, cure)
 
 
-def _unknown(where: str, name: str, known: list[str] | tuple[str, ...]) -> InputError:
+def unknown_key(where: str, name: str, known: list[str] | tuple[str, ...]) -> InputError:
+    """Return the error for a misspelt key, with a suggestion."""
     close = get_close_matches(name, known, n=1)
     cure = f"Did you mean {close[0]!r}?" if close else "Correct the name."
     return _error(where, repr(name), f"one of {', '.join(known)}", cure)
@@ -181,7 +182,7 @@ def _unknown(where: str, name: str, known: list[str] | tuple[str, ...]) -> Input
 def _check_vertices(vertices: Mapping[str, int]) -> None:
     for roi, count in vertices.items():
         if roi not in _KNOWN_ROIS:
-            raise _unknown(f"{_WHERE}.vertices", roi, _KNOWN_ROIS)
+            raise unknown_key(f"{_WHERE}.vertices", roi, _KNOWN_ROIS)
         if count < 0:
             raise _error(
                 f"{_WHERE}.vertices.{roi}", count, "0 or more vertices", "Correct the count."
