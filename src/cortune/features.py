@@ -42,6 +42,7 @@ def extract_layers(
     batch_size: int = 128,
     memory: float = 4e9,
     scratch: PathLike | None = None,
+    centred: bool = True,
 ) -> dict[str, np.ndarray]:
     """Run a network once over images and return the features of all named layers.
 
@@ -61,12 +62,13 @@ def extract_layers(
         Bytes of features to hold in memory; more of them go to a scratch file.
     scratch : path, optional
         Folder for that file.
+    centred : bool
+        Whether to subtract the mean over the first batch, which no centred analysis can
+        see and which keeps digits that a large common mean would cost.
 
     Returns
     -------
     dict of str to ndarray of shape (n_images, n_features), float32
-        Less their mean over the first batch, which no centred analysis can see and which
-        keeps digits that a large common mean would cost.
     """
     import torch
     from tqdm import tqdm
@@ -84,12 +86,12 @@ def extract_layers(
             batch = np.asarray(images[rows[start : start + batch_size]])
             model(normalise(torch.from_numpy(batch).to(runtime.device)))
             if not features:
-                offsets = {layer: outputs[layer].mean(0) for layer in layers}
+                offsets = {layer: outputs[layer].mean(0) * centred for layer in layers}
                 widths = {layer: outputs[layer].shape[1] for layer in layers}
                 features = _allocate(len(rows), widths, memory, scratch)
             for layer in layers:
-                centred = outputs[layer] - offsets[layer]
-                features[layer][start : start + len(batch)] = centred.float().cpu().numpy()
+                values = outputs[layer] - offsets[layer]
+                features[layer][start : start + len(batch)] = values.float().cpu().numpy()
                 release_pages(features[layer])
     return features
 

@@ -135,7 +135,7 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
 
     unique = images.unique()
     shape = (len(unique), size, size, 3)
-    _require_space(Path(path), math.prod(shape))
+    require_space(Path(path), math.prod(shape))
     digest = hashlib.sha256()
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with (
@@ -297,7 +297,14 @@ def _unreadable(path: Path, found: str) -> InputError:
     return InputError(path, found, "a picture such as PNG or JPEG", _AGAIN)
 
 
-def _require_space(path: Path, n_bytes: int) -> None:
+def require_space(path: Path, n_bytes: int) -> None:
+    """Make sure that the disk can hold an image cache.
+
+    Raises
+    ------
+    ResourceError
+        If it cannot; the message says how much the cache needs.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path.parent).free
     if free < n_bytes:

@@ -1,0 +1,300 @@
+"""Linear probes: multinomial logistic regression on standardised features of one layer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortune.artifacts import PathLike, hdf5_reader, hdf5_writer
+from cortune.errors import InputError
+from cortune.features import extract_layers
+from cortune.networks.device import Runtime
+from cortune.probes.prepare import ProbeImages
+from cortune.versions import Provenance
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NetworkLabel:
+    """What a network is called in tables; empty where an entity does not apply.
+
+    Parameters
+    ----------
+    model : str
+        Unique among networks.
+    dataset, subject, hemisphere, roi : str
+        What it was tuned on; a pooled network has no subject, the untuned one has none of
+        them but the data set.
+    method : str
+    """
+
+    model: str
+    dataset: str = ""
+    subject: str = ""
+    hemisphere: str = ""
+    roi: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """A network to probe and where its artifact goes."""
+
+    label: NetworkLabel
+    network: PathLike
+    output: PathLike
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProbe:
+    """Multinomial logistic regression, the standardisation folded in.
+
+    Parameters
+    ----------
+    weights : array (n_classes, n_features), float64
+    bias : array (n_classes,), float64
+        Logits are ``weights @ x + bias`` for raw features x.
+    n_iter : int
+        Iterations of L-BFGS.
+    converged : bool
+    """
+
+    weights: Floats
+    bias: Floats
+    n_iter: int
+    converged: bool
+
+    def probabilities(self, features: NDArray[np.floating]) -> Floats:
+        """Return class probabilities (n_images, n_classes) of raw features."""
+        from scipy.special import softmax
+
+        logits = np.asarray(features, np.float64) @ self.weights.T + self.bias
+        return np.asarray(softmax(logits, axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeResult:
+    """A probe of one network, as :func:`probe_network` wrote it.
+
+    Parameters
+    ----------
+    label : NetworkLabel
+    probe, layer : str
+    classes : tuple of str
+    linear : LinearProbe
+    probabilities : array (n_test, n_classes), float32
+    labels : array (n_test,), int64
+    test_rows : array (n_test,), int64
+        Rows of the probe's cache.
+    n_train : int
+    """
+
+    label: NetworkLabel
+    probe: str
+    layer: str
+    classes: tuple[str, ...]
+    linear: LinearProbe
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    test_rows: NDArray[np.int64]
+    n_train: int
+
+    @property
+    def n_correct(self) -> int:
+        """Test images whose most probable class is their own."""
+        return int((self.probabilities.argmax(1) == self.labels).sum())
+
+
+def fit_probe(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    *,
+    penalty: float = 1.0,
+    max_iter: int = 1000,
+) -> LinearProbe:
+    """Standardise features, fit multinomial logistic regression, and fold the two.
+
+    Parameters
+    ----------
+    features : array (n_images, n_features)
+    labels : array (n_images,)
+        Every class from 0 to ``n_classes - 1`` at least once.
+    penalty : float
+        L2 penalty as a multiple of scikit-learn's default, whose ``C`` is its inverse.
+    max_iter : int
+
+    Raises
+    ------
+    InputError
+        If a feature is not finite.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    if not np.isfinite(features).all():
+        raise InputError(
+            "features of the probe",
+            f"{np.count_nonzero(~np.isfinite(features))} that are NaN or infinite",
+            "finite features",
+            "Tune the network again with a lower learning rate.",
+        )
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=1 / penalty, max_iter=max_iter)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(scaler.transform(features), labels)
+    converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    weights, bias = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
+    if len(weights) == 1:  # two classes share one logit
+        weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
+    weights = weights / scaler.scale_
+    return LinearProbe(weights, bias - weights @ scaler.mean_, int(model.n_iter_.max()), converged)
+
+
+def probe_networks(
+    jobs: Sequence[ProbeJob],
+    images: ProbeImages,
+    provenance: Provenance,
+    runtime: Runtime,
+    *,
+    probe: str,
+    layer: str,
+    penalty: float = 1.0,
+    max_iter: int = 1000,
+    batch_size: int = 128,
+) -> None:
+    """Probe several networks with the same images, one after the other.
+
+    Parameters
+    ----------
+    jobs : sequence of ProbeJob
+    images, provenance, runtime, probe, layer, penalty, max_iter, batch_size
+        As for :func:`probe_network`.
+    """
+    for job in jobs:
+        probe_network(
+            job,
+            images,
+            provenance,
+            runtime,
+            probe=probe,
+            layer=layer,
+            penalty=penalty,
+            max_iter=max_iter,
+            batch_size=batch_size,
+        )
+
+
+def probe_network(
+    job: ProbeJob,
+    images: ProbeImages,
+    provenance: Provenance,
+    runtime: Runtime,
+    *,
+    probe: str,
+    layer: str,
+    penalty: float = 1.0,
+    max_iter: int = 1000,
+    batch_size: int = 128,
+) -> None:
+    """Fit a linear probe on a network's features and write how it classifies test images.
+
+    Parameters
+    ----------
+    job : ProbeJob
+        Its output is an HDF5 file: ``probabilities`` (n_test, n_classes) float32,
+        ``labels`` and ``test_rows`` (n_test,), ``weights`` (n_classes, n_features) and
+        ``bias`` (n_classes,) of the raw features, ``classes``, and the label of the
+        network, the probe, the layer and the fit as attributes.
+    images : ProbeImages
+    provenance : Provenance
+    runtime : Runtime
+    probe : str
+        Name of the probe.
+    layer : str
+        Layer whose features are classified.
+    penalty, max_iter
+        As for :func:`fit_probe`.
+    batch_size : int
+
+    Raises
+    ------
+    InputError
+        If the network has no such layer, or its features are not finite.
+    """
+    from cortune.networks.store import load_network
+
+    model = load_network(job.network).backbone
+    train, test = np.flatnonzero(~images.test), np.flatnonzero(images.test)
+    scratch = Path(job.output).parent
+    scratch.mkdir(parents=True, exist_ok=True)
+    features = extract_layers(
+        model,
+        [layer],
+        images.cache,
+        np.concatenate([train, test]),
+        runtime,
+        batch_size=batch_size,
+        scratch=scratch,
+        centred=False,
+    )[layer]
+    n_train = len(train)
+    linear = fit_probe(features[:n_train], images.labels[train], penalty=penalty, max_iter=max_iter)
+    with hdf5_writer(job.output, provenance) as file:
+        file["probabilities"] = linear.probabilities(features[n_train:]).astype(np.float32)
+        file["labels"] = images.labels[test]
+        file["test_rows"] = test
+        file["weights"] = linear.weights
+        file["bias"] = linear.bias
+        file["classes"] = np.char.encode(np.array(images.classes), "utf-8")
+        file.attrs.update(asdict(job.label))
+        file.attrs.update(
+            probe=probe,
+            layer=layer,
+            n_train=n_train,
+            n_iter=linear.n_iter,
+            converged=linear.converged,
+        )
+
+
+def read_probe_result(path: PathLike) -> ProbeResult:
+    """Read the artifact of :func:`probe_network`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated or no such artifact.
+    """
+    with hdf5_reader(path) as file:
+        attrs = file.attrs
+        try:
+            return ProbeResult(
+                NetworkLabel(**{key: str(attrs[key]) for key in NetworkLabel.__annotations__}),
+                str(attrs["probe"]),
+                str(attrs["layer"]),
+                tuple(np.char.decode(file["classes"][:], "utf-8").tolist()),
+                LinearProbe(
+                    file["weights"][:],
+                    file["bias"][:],
+                    int(attrs["n_iter"]),
+                    bool(attrs["converged"]),
+                ),
+                file["probabilities"][:],
+                file["labels"][:],
+                file["test_rows"][:],
+                int(attrs["n_train"]),
+            )
+        except KeyError as error:
+            raise InputError(
+                path,
+                f"no probe of a network ({error.args[0]})",
+                "an artifact of probe_network",
+                "Remove it and run the workflow again: it will be rebuilt.",
+            ) from error

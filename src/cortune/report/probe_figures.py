@@ -1,0 +1,266 @@
+"""Figures of the probes: what tuned networks still classify, and what tuning bought for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cortune.artifacts import PathLike, save_figure
+from cortune.data.rois import EARLY
+from cortune.report.encoding_figures import HEMISPHERES
+from cortune.report.gains import over_untuned
+from cortune.report.style import (
+    METHOD_COLOURS,
+    SUBJECT_MARKERS,
+    figure_style,
+    ordered_methods,
+    ordered_rois,
+)
+from cortune.versions import UNTUNED, Provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_NAMES = ["probe", "model", "dataset", "subject", "hemisphere", "roi", "method"]
+POOLED_MARKER = "*"
+_GROUP_MARKERS = {"early": "o", "higher": "^"}
+
+
+def read_probe_table(path: PathLike) -> pd.DataFrame:
+    """Read ``probes.csv``; entities that do not apply are empty strings."""
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype=dict.fromkeys(_NAMES, str))
+    return table.fillna(dict.fromkeys(_NAMES, ""))
+
+
+def plot_probes(table: PathLike, path: PathLike, provenance: Provenance) -> None:
+    """Draw ``probes.csv``: accuracy by ROI and method.
+
+    Parameters
+    ----------
+    table : path
+        Table of :func:`cortune.probes.tabulate_probes`.
+    path : path
+    provenance : Provenance
+    """
+    with figure_style():
+        save_figure(path, accuracy_by_roi(read_probe_table(table)), provenance)
+
+
+def plot_forgetting(
+    encoding: PathLike, probes: PathLike, path: PathLike, provenance: Provenance, *, protocol: str
+) -> None:
+    """Draw what tuning gains in encoding against what it loses in classification.
+
+    Parameters
+    ----------
+    encoding, probes : path
+        ``encoding.csv`` and ``probes.csv``.
+    path : path
+    provenance : Provenance
+    protocol : str
+        The encoding protocol shown.
+    """
+    import pandas as pd
+
+    units = pd.read_csv(encoding, dtype={"subject": str})
+    table = gains_and_losses(units[units["protocol"] == protocol], read_probe_table(probes))
+    with figure_style():
+        save_figure(path, gain_against_forgetting(table), provenance)
+
+
+def accuracy_by_roi(table: pd.DataFrame) -> Figure:
+    """Draw probe accuracy by ROI and method, a row per probe and a column per hemisphere.
+
+    Points are networks with Wilson's 95 % interval; a grey band is the untuned network's,
+    a dotted line chance.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``probes.csv``.
+    """
+    from matplotlib.figure import Figure
+
+    probes = list(dict.fromkeys(table["probe"]))
+    tuned = table[table["method"] != UNTUNED]
+    rois, methods = ordered_rois(tuned["roi"]), ordered_methods(tuned["method"])
+    subjects = sorted(set(tuned["subject"]) - {""})
+    width = max(3.2, 0.16 * len(rois) * (len(methods) + 1) + 0.9)
+    figure = Figure(figsize=(2 * width, 2.5 * max(len(probes), 1) + 0.9))
+    axes = figure.subplots(max(len(probes), 1), 2, sharex=True, sharey="row", squeeze=False)
+    for row, probe in zip(axes, probes, strict=False):
+        of_probe = table[table["probe"] == probe]
+        for ax, (hemisphere, title) in zip(row, HEMISPHERES.items(), strict=True):
+            _references(ax, of_probe)
+            here = of_probe[of_probe["hemisphere"] == hemisphere]
+            for index, method in enumerate(methods):
+                offset = (index - (len(methods) - 1) / 2) * 0.8 / len(methods)
+                _points(ax, here[here["method"] == method], rois, offset, subjects, len(methods))
+            ax.set_title(f"{probe}: {title}" if len(probes) > 1 else title)
+            ax.set_xticks(range(len(rois)), rois)
+            ax.set_xlim(-0.6, max(len(rois), 1) - 0.4)
+            for edge in range(1, len(rois)):
+                ax.axvline(edge - 0.5, color="#dddddd", lw=0.6, zorder=0)
+        n_classes = int(of_probe["n_classes"].iloc[0])
+        row[0].set_ylabel(f"probe accuracy\n({n_classes} classes)")
+        row[0].set_ylim(bottom=0)
+    _accuracy_legend(figure, methods, subjects, bool((tuned["subject"] == "").any()))
+    return figure
+
+
+def _references(ax: Axes, table: pd.DataFrame) -> None:
+    for _, row in table[table["method"] == UNTUNED].iterrows():
+        ax.axhspan(row["ci_low"], row["ci_high"], color=METHOD_COLOURS[UNTUNED], alpha=0.18, lw=0)
+        ax.axhline(row["accuracy"], color=METHOD_COLOURS[UNTUNED], lw=1.2)
+    ax.axhline(1 / table["n_classes"].iloc[0], color="black", lw=0.8, ls=":")
+
+
+def _points(
+    ax: Axes,
+    table: pd.DataFrame,
+    rois: list[str],
+    offset: float,
+    subjects: list[str],
+    n_methods: int,
+) -> None:
+    """Draw the networks of one method, subjects side by side."""
+    spread = 0.5 / n_methods
+    for _, row in table.iterrows():
+        colour = METHOD_COLOURS[row["method"]]
+        x, marker = rois.index(row["roi"]) + offset, POOLED_MARKER
+        if row["subject"]:
+            place = subjects.index(row["subject"])
+            marker = SUBJECT_MARKERS[place % len(SUBJECT_MARKERS)]
+            x += (place - (len(subjects) - 1) / 2) * spread / max(len(subjects), 1)
+        ax.vlines(x, row["ci_low"], row["ci_high"], color=colour, lw=0.8, alpha=0.6)
+        size = 7 if marker == POOLED_MARKER else 4
+        ax.plot(x, row["accuracy"], marker, color=colour, ms=size, mec="white", mew=0.4)
+
+
+def _accuracy_legend(figure: Figure, methods: list[str], subjects: list[str], pooled: bool) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [Patch(color=METHOD_COLOURS[m], label=m) for m in methods]
+    handles.append(Line2D([], [], color=METHOD_COLOURS[UNTUNED], lw=1.2, label="untuned"))
+    handles.append(Line2D([], [], color="black", lw=0.8, ls=":", label="chance"))
+    if len(subjects) <= len(SUBJECT_MARKERS):
+        handles += [black_marker(SUBJECT_MARKERS[i], s) for i, s in enumerate(subjects)]
+    if pooled:
+        handles.append(black_marker(POOLED_MARKER, "all subjects", 7))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+
+
+def black_marker(marker: str, label: str, size: int = 4) -> Any:
+    """Return the legend handle of a marker."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], ls="", marker=marker, color="black", ms=size, label=label)
+
+
+def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+    """Join what each network gains in encoding with what it loses in classification.
+
+    Parameters
+    ----------
+    units : DataFrame
+        Rows of ``encoding.csv`` under one protocol.
+    probes : DataFrame
+        ``probes.csv``, as :func:`read_probe_table` reads it.
+
+    Returns
+    -------
+    DataFrame
+        ``probe, dataset, subject, hemisphere, roi, method``, ``gain`` (mean r less the
+        untuned network's) and ``loss`` (the untuned network's accuracy less its own), a
+        row per unit and probe. A pooled network counts for each subject's unit.
+    """
+    import pandas as pd
+
+    keys = ["dataset", "subject", "hemisphere", "roi"]
+    gains = over_untuned(units, keys).rename(columns={"r_mean": "gain"})
+    untuned = probes[probes["method"] == UNTUNED].groupby("probe")["accuracy"].mean()
+    tuned = probes[probes["method"] != UNTUNED]
+    tuned = tuned.assign(loss=tuned["probe"].map(untuned) - tuned["accuracy"])
+    columns = ["probe", *keys, "method", "loss"]
+    own = gains.merge(tuned.loc[tuned["subject"] != "", columns], on=[*keys, "method"])
+    shared = gains.merge(
+        tuned.loc[tuned["subject"] == "", columns].drop(columns="subject"),
+        on=["dataset", "hemisphere", "roi", "method"],
+    )
+    both = pd.concat([own, shared], ignore_index=True).dropna(subset=["gain", "loss"])
+    return both[["probe", *keys, "method", "gain", "loss"]]
+
+
+def gain_against_forgetting(table: pd.DataFrame) -> Figure:
+    """Draw encoding gain against probe accuracy lost, a panel per probe.
+
+    Small points are units, large ones the mean of a method over units with the standard
+    deviation over subjects. Up is a better model of the brain, right a worse classifier.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`gains_and_losses` returns it.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    probes = list(dict.fromkeys(table["probe"]))
+    if not probes:
+        figure = Figure(figsize=(5, 2))
+        figure.subplots().set_title("Nothing to compare: needs `untuned` and a tuned method")
+        return figure
+    figure = Figure(figsize=(3.9 * len(probes) + 0.6, 4.3))
+    axes = figure.subplots(1, len(probes), sharey=True, squeeze=False)[0]
+    methods = ordered_methods(table["method"])
+    for ax, probe in zip(axes, probes, strict=True):
+        here = table[table["probe"] == probe]
+        ax.axhline(0, color="black", lw=0.6)
+        ax.axvline(0, color="black", lw=0.6)
+        for method in methods:
+            of_method = here[here["method"] == method]
+            _units(ax, of_method, METHOD_COLOURS[method])
+        for method in methods:
+            _method_mean(ax, here[here["method"] == method], METHOD_COLOURS[method])
+        ax.set_title(probe)
+        ax.set_xlabel("probe accuracy lost (percentage points)")
+    axes[0].set_ylabel("encoding gain over untuned (mean r)")
+    handles = [black_marker(m, f"{group} ROIs") for group, m in _GROUP_MARKERS.items()]
+    handles.append(black_marker("o", "mean of a method, SD over subjects", 9))
+    patches: list[Any] = [Patch(color=METHOD_COLOURS[m], label=m) for m in methods]
+    figure.legend(handles=[*patches, *handles], loc="outside lower center", ncols=4)
+    return figure
+
+
+def _units(ax: Axes, table: pd.DataFrame, colour: str) -> None:
+    early = table["roi"].isin(EARLY)
+    for group, marker in _GROUP_MARKERS.items():
+        here = table[early if group == "early" else ~early]
+        ax.plot(100 * here["loss"], here["gain"], marker, color=colour, ms=3.5, alpha=0.45, mew=0)
+
+
+def _method_mean(ax: Axes, table: pd.DataFrame, colour: str) -> None:
+    by_subject = table.groupby("subject")[["loss", "gain"]].mean()
+    if by_subject.empty:
+        return
+    mean = by_subject.mean()
+    spread = by_subject.std() if len(by_subject) > 1 else by_subject.iloc[0] * np.nan
+    ax.errorbar(
+        100 * mean["loss"],
+        mean["gain"],
+        xerr=100 * spread["loss"],
+        yerr=spread["gain"],
+        fmt="o",
+        color=colour,
+        ms=9,
+        mec="white",
+        mew=1,
+        lw=1,
+        zorder=5,
+    )
