@@ -20,6 +20,7 @@ include: "workflow/rules/simulate.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/encoding.smk"
+include: "workflow/rules/transfer.smk"
 include: "workflow/rules/information.smk"
 include: "workflow/rules/report.smk"
 

@@ -37,16 +37,17 @@ def check(arguments: argparse.Namespace) -> int:
 
 def simulate(arguments: argparse.Namespace) -> int:
     """Write a simulated data set."""
-    from cortune.simulate import SimulationSpec, simulate_algonauts
+    from cortune.simulate import NodSpec, SimulationSpec, simulate_layout
 
     options = {
         key: value for key in _SIMULATE_OPTIONS if (value := getattr(arguments, key)) is not None
     }
     if arguments.vertices:
         options["vertices"] = dict(arguments.vertices)
-    spec = SimulationSpec.from_mapping(options)
-    subjects = [f"subj{number:02d}" for number in range(1, arguments.subjects + 1)]
-    simulate_algonauts(Path(arguments.out), subjects, spec, seed=arguments.seed)
+    kind, prefix = (NodSpec, "sub") if arguments.layout == "nod" else (SimulationSpec, "subj")
+    spec = kind.from_mapping(options)
+    subjects = [f"{prefix}{number:02d}" for number in range(1, arguments.subjects + 1)]
+    simulate_layout(arguments.layout, Path(arguments.out), subjects, spec, seed=arguments.seed)
     print(f"Wrote {', '.join(subjects)} to {arguments.out}")
     return 0
 
@@ -104,6 +105,10 @@ _SIMULATE_OPTIONS = {
     "noise_correlation": float,
     "tuning_correlation": float,
     "null_fraction": float,
+    "n_coco": int,
+    "run_trials": int,
+    "session_runs": int,
+    "smoothing_mm": float,
     "masks": str,
     "images": str,
 }
@@ -126,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=check)
 
     sub = commands.add_parser("simulate", help=simulate.__doc__)
-    sub.add_argument("--layout", choices=["algonauts2023"], default="algonauts2023")
+    sub.add_argument("--layout", choices=["algonauts2023", "nsd", "nod"], default="algonauts2023")
     sub.add_argument("--out", required=True, help="folder to write the subjects to")
     sub.add_argument("--subjects", type=int, default=1, help="number of subjects")
     sub.add_argument("--seed", type=int, default=0)

@@ -33,7 +33,18 @@ class Dataset:
     stim_info: str | None
     subjects: str | list[str]
     rois: str | list[str]
+    space: str
+    repeats: int
+    top_vertices: int | None
+    sessions: list[str] | None
+    coco_of: str | None
     simulate: dict[str, Any] | None
+
+    def reader_options(self) -> dict[str, Any]:
+        """Return the options of the layout's reader."""
+        keys = {"nsd": ("space", "repeats"), "nod": ("top_vertices", "sessions", "coco_of")}
+        chosen = ("stim_info", *keys.get(self.layout, ()))
+        return {key: getattr(self, key) for key in chosen}
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,25 @@ class Statistics:
 
 
 @dataclass(frozen=True)
+class TransferDataset:
+    """Transfer to another data set: the source's ROIs that are tried on each of its ROIs."""
+
+    source: str
+    target: str
+    rois: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Transfer of tuned networks to other subjects and data sets."""
+
+    subjects: bool
+    methods: list[str] | None
+    rois: list[str] | None
+    datasets: list[TransferDataset]
+
+
+@dataclass(frozen=True)
 class Cortex:
     """Maps on the cortical surface."""
 
@@ -205,6 +235,7 @@ class Config:
     features: Features
     encoding: Encoding
     statistics: Statistics
+    transfer: Transfer
     cortex: Cortex
 
     @classmethod
@@ -264,30 +295,47 @@ def schema() -> dict[str, Any]:
     return dict(yaml.safe_load(schema_path().read_text(encoding="utf-8")))
 
 
-def _with_defaults(value: Any, rule: Mapping[str, Any]) -> Any:
-    """Copy `value` with the schema's defaults filled in and integers made numbers."""
+def _with_defaults(value: Any, rule: Mapping[str, Any], layout: str | None = None) -> Any:
+    """Copy `value` with the schema's defaults filled in and integers made numbers.
+
+    Inside a ``simulate`` block, defaults depend on the layout, and keys of other layouts
+    are not filled in.
+    """
     if isinstance(value, Mapping) and ("properties" in rule or "additionalProperties" in rule):
         properties = rule.get("properties", {})
         filled = {}
         for key, item in properties.items():
+            inside = str(value.get("layout")) if key == "simulate" else layout
+            default = item.get("x-defaults", {}).get(layout, item.get("default"))
             if key in value:
-                filled[key] = _with_defaults(value[key], item)
+                filled[key] = _with_defaults(value[key], item, inside)
+            elif layout is not None and not _fits(item, layout):
+                continue
             elif "default" in item:
-                filled[key] = _with_defaults(item["default"], item)
+                filled[key] = _with_defaults(default, item, inside)
             elif "properties" in item:
-                filled[key] = _with_defaults({}, item)
+                filled[key] = _with_defaults({}, item, inside)
         other = rule.get("additionalProperties")
         for key in value:
             if key not in properties:
                 filled[key] = (
-                    _with_defaults(value[key], other) if isinstance(other, dict) else value[key]
+                    _with_defaults(value[key], other, layout)
+                    if isinstance(other, dict)
+                    else value[key]
                 )
         if rule is schema() and isinstance(filled.get("tuning"), dict) and filled.get("datasets"):
             filled["tuning"].setdefault("dataset", next(iter(filled["datasets"])))
         return filled
+    if isinstance(value, list) and isinstance(rule.get("items"), dict):
+        return [_with_defaults(item, rule["items"], layout) for item in value]
     if rule.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _fits(item: Mapping[str, Any], layout: str) -> bool:
+    """Return whether a key of the schema belongs to a layout."""
+    return layout in item.get("x-layouts", (layout,))
 
 
 def _schema_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -359,12 +407,56 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 f"datasets.{name}.subjects: found 'all', expected a list: the simulator needs "
                 "names, such as [subj01, subj02]."
             )
+        yield from _layout_problems(name, dataset)
     yield from _size_curve_problems(config)
+    yield from _transfer_problems(config)
     if "tune_test" in config["encoding"]["protocols"] and config["features"]["images"] != "all":
         yield (
             "encoding.protocols: found tune_test with features.images = test, expected all: it "
             "fits on the tuning images. Set features.images: all."
         )
+
+
+def _layout_problems(name: str, dataset: Mapping[str, Any]) -> Iterator[str]:
+    """Yield keys that belong to another layout than the data set's."""
+    rules = schema()["properties"]["datasets"]["additionalProperties"]["properties"]
+    layout = dataset["layout"]
+    given = {key: key for key, rule in rules.items() if dataset[key] != rule.get("default")}
+    blocks = [(rules, given, f"datasets.{name}")]
+    if dataset["simulate"] is not None:
+        inside = dataset["simulate"]
+        blocks.append((rules["simulate"]["properties"], inside, f"datasets.{name}.simulate"))
+    for known, keys, where in blocks:
+        for key in keys:
+            if not _fits(known[key], layout):
+                layouts = " and ".join(known[key]["x-layouts"])
+                yield f"{where}.{key}: found under {layout}, expected under {layouts}. Remove it."
+
+
+def _transfer_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    transfer, methods = config["transfer"], config["tuning"]["methods"]
+    unknown = set(transfer["methods"] or ()) - set(methods) - {"untuned"}
+    if unknown:
+        yield (
+            f"transfer.methods: found {min(unknown)}, expected some of tuning.methods = "
+            f"{', '.join(methods)}."
+        )
+    if transfer["subjects"] and "untuned" not in methods:
+        yield (
+            "transfer.subjects: found true without `untuned` in tuning.methods, expected it: "
+            "transfer is judged against the untuned network. Add it."
+        )
+    for index, pair in enumerate(transfer["datasets"]):
+        where = f"transfer.datasets.{index}"
+        if pair["source"] != config["tuning"]["dataset"]:
+            yield (
+                f"{where}.source: found {pair['source']!r}, expected the data set that networks "
+                f"are tuned on, {config['tuning']['dataset']!r} (tuning.dataset)."
+            )
+        others = [name for name in config["datasets"] if name != pair["source"]]
+        if pair["target"] not in others:
+            known = ", ".join(others) or "another data set, of which there is none"
+            yield f"{where}.target: found {pair['target']!r}, expected one of {known}."
 
 
 def _size_curve_problems(config: Mapping[str, Any]) -> Iterator[str]:
@@ -390,6 +482,8 @@ def _build(kind: Any, value: Any) -> Any:
         return kind(**{f.name: _build(hints[f.name], value[f.name]) for f in fields(kind)})
     if get_origin(kind) is dict and is_dataclass(get_args(kind)[1]):
         return {key: _build(get_args(kind)[1], item) for key, item in value.items()}
+    if get_origin(kind) is list and is_dataclass(get_args(kind)[0]):
+        return [_build(get_args(kind)[0], item) for item in value]
     return value
 
 
@@ -420,11 +514,14 @@ def _documented(rule: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for name, item in rule.get("properties", {}).items():
         key = f"{prefix}{name}"
         default = f"`{_shown(item['default'])}`" if "default" in item else ""
+        default += "".join(f" [`{_shown(value)}`]" for value in item.get("x-defaults", {}).values())
         meaning = " ".join(item["description"].split()).replace("|", r"\|")
         yield f"| `{key}` | {default} | {meaning}{_options(item)} |"
         yield from _documented(item, f"{key}.")
         if isinstance(item.get("additionalProperties"), dict):
             yield from _documented(item["additionalProperties"], f"{key}.<name>.")
+        if isinstance(item.get("items"), dict):
+            yield from _documented(item["items"], f"{key}.<n>.")
 
 
 def _options(item: Mapping[str, Any]) -> str:

@@ -38,7 +38,7 @@ class Job:
         self.params = snakemake.params
         self.wildcards = snakemake.wildcards
         self.threads: int = snakemake.threads
-        self.stage: str = snakemake.rule
+        self.stage = _stage_of(snakemake.rule)
         self.config = Config.from_mapping(snakemake.config)
 
     @cached_property
@@ -48,8 +48,11 @@ class Job:
 
     @cached_property
     def dataset(self) -> str:
-        """The data set that the job works on."""
+        """The data set that the job works on: the one transferred to, where there is one."""
         version = self.wildcards.get("version")
+        target = self.wildcards.get("target")
+        if target is not None:
+            return str(target)
         if version is None or self.method is not None:
             return self.project.dataset
         return self.project.dataset_of(self.stage, version)
@@ -94,6 +97,11 @@ class Job:
                 f"{provenance.version}. Ask for the files of the current configuration."
             )
         return provenance
+
+
+def _stage_of(rule: str) -> str:
+    """Return a rule's stage; the rules that simulate the layouts are one stage."""
+    return "simulate_dataset" if rule.startswith("simulate_") else rule
 
 
 def run(snakemake: Any, main: Callable[[Job], None]) -> None:

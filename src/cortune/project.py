@@ -16,9 +16,14 @@ from cortune.data.readers import Reader, open_dataset
 from cortune.data.rois import GROUPS, HEMISPHERES, select_rois
 from cortune.errors import InputError
 from cortune.report.tables import EncodedUnit
+from cortune.simulate.grayordinates import nod_roi_sizes
 from cortune.simulate.layout import roi_sizes
+from cortune.simulate.nod_spec import NodSpec
 from cortune.simulate.spec import SimulationSpec
 from cortune.versions import LOSO, POOLED, REGRESSION, STAGES, UNTUNED, Versions, entity_path
+
+SHARED = "shared"
+"""Record of the files of a simulated data set that belong to no subject."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,22 @@ class Unit:
     hemisphere: str
     roi: str
     n_voxels: int
+
+
+@dataclass(frozen=True)
+class TransferredNetwork:
+    """A network, the data set it is transferred to, and the file of its encodings there.
+
+    `target` is None for the other subjects of the network's own data set; `subject` is None
+    for a network that pools subjects, and `roi` as well for the untuned one.
+    """
+
+    target: str | None
+    subject: str | None
+    hemisphere: str
+    roi: str | None
+    method: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -73,19 +94,33 @@ class Project:
             return Path(settings.root).expanduser()
         return Path(self.path("simulate_dataset", settings.layout, dataset=dataset))
 
+    def simulated(self, dataset: str, subject: str) -> list[str]:
+        """Return the records of what the simulator writes for a subject; [] for real data."""
+        settings = self.config.datasets[dataset]
+        if settings.simulate is None:
+            return []
+        names = [subject] if settings.layout == "algonauts2023" else [subject, SHARED]
+        return [
+            self.path("simulate_dataset", f"{settings.layout}-{name}.json", dataset=dataset)
+            for name in names
+        ]
+
     def reader(self, dataset: str) -> Reader:
         """Return the reader of a data set's layout."""
         if dataset not in self._readers:
             settings = self.config.datasets[dataset]
             self._readers[dataset] = open_dataset(
-                settings.layout, self.root(dataset), stim_info=settings.stim_info
+                settings.layout, self.root(dataset), **settings.reader_options()
             )
         return self._readers[dataset]
 
-    def simulation(self, dataset: str) -> SimulationSpec | None:
+    def simulation(self, dataset: str) -> SimulationSpec | NodSpec | None:
         """Return the simulator's specification of a data set, or None for real data."""
-        settings = self.config.datasets[dataset].simulate
-        return None if settings is None else SimulationSpec.from_mapping(settings)
+        settings = self.config.datasets[dataset]
+        if settings.simulate is None:
+            return None
+        kind = NodSpec if settings.layout == "nod" else SimulationSpec
+        return kind.from_mapping(settings.simulate)
 
     def subjects(self, dataset: str) -> list[str]:
         """Return the subjects to analyse."""
@@ -97,11 +132,13 @@ class Project:
         key = (dataset, subject, hemisphere)
         if key not in self._sizes:
             spec = self.simulation(dataset)
-            self._sizes[key] = (
-                self.reader(dataset).roi_sizes(subject, hemisphere)
-                if spec is None
-                else roi_sizes(spec, subject, hemisphere)
-            )
+            if spec is None:
+                sizes = self.reader(dataset).roi_sizes(subject, hemisphere)
+            elif isinstance(spec, NodSpec):
+                sizes = nod_roi_sizes(hemisphere, self.config.datasets[dataset].top_vertices)
+            else:
+                sizes = roi_sizes(spec, subject, hemisphere)
+            self._sizes[key] = sizes
         return self._sizes[key]
 
     # ---- units
@@ -271,6 +308,8 @@ class Project:
         }
         if self.targets("embeddings"):
             files["bound_information"] = ("information.csv",)
+        if self.transfers():
+            files["tabulate_transfer"] = ("transfer_subjects.csv", "transfer_datasets.csv")
         if self.targets("size_curve"):
             files["tabulate_size_curve"] = ("size_curve.csv",)
         return [self.path(stage, name) for stage, names in files.items() for name in names]
@@ -288,6 +327,8 @@ class Project:
             "plot_published": ("published.png",),
             "plot_tuning": ("training_curves.png",),
         }
+        if self.transfers():
+            files["plot_transfer"] = ("transfer_subjects.png", "transfer_datasets.png")
         if self.targets("embeddings"):
             files["plot_information"] = ("information_by_roi.png",)
         if self.targets("size_curve"):
@@ -339,6 +380,95 @@ class Project:
             for u in self.units
             if kind != "size_curve" or u.roi in (self._curve.rois or [u.roi])
         ]
+
+    # ---- transfer
+
+    def transfer_subject(self, unit: Unit, method: str) -> str:
+        """Return the path of the encodings of other subjects from a unit's network."""
+        return self.path("transfer_subject", "transfer.h5", **_entities(unit), method=method)
+
+    def other_subjects(self, unit: Unit) -> list[str]:
+        """Return the other subjects that have a unit's ROI."""
+        return [
+            other.subject
+            for other in self.units
+            if (other.hemisphere, other.roi) == (unit.hemisphere, unit.roi)
+            and other.subject != unit.subject
+        ]
+
+    def transfer_targets(self, target: str, hemisphere: str, roi: str | None) -> list[Unit]:
+        """Return the units of another data set that networks of an ROI are tried on.
+
+        Parameters
+        ----------
+        target : str
+            Data set.
+        hemisphere : {"lh", "rh"}
+        roi : str or None
+            The source's ROI; None is every ROI that any source is tried on.
+        """
+        wanted = [
+            name
+            for pair in self.config.transfer.datasets
+            if pair.target == target
+            for name, sources in pair.rois.items()
+            if roi is None or roi in sources
+        ]
+        least = self.config.tuning.min_voxels
+        return [
+            Unit(subject, hemisphere, name, sizes[name])
+            for subject in self.subjects(target)
+            for sizes in [self.roi_sizes(target, subject, hemisphere)]
+            for name in dict.fromkeys(wanted)
+            if sizes.get(name, 0) >= least
+        ]
+
+    def transfers(self) -> list[TransferredNetwork]:
+        """Return every network that is transferred, and the file of its encodings.
+
+        Networks that pool all subjects have seen every subject of their data set, so they
+        are transferred to other data sets only; one file of a pooled network serves all
+        subjects. The untuned network is tried on every target once.
+        """
+        found = [
+            TransferredNetwork(None, u.subject, u.hemisphere, u.roi, m, self.transfer_subject(u, m))
+            for m in self._transferred()
+            if self.config.transfer.subjects and m not in POOLED
+            for u in self.units
+            if u.roi in (self.config.transfer.rois or [u.roi]) and self.other_subjects(u)
+        ]
+        for target in self.versions.transfer_targets():
+            sources = {
+                roi
+                for pair in self.config.transfer.datasets
+                if pair.target == target
+                for rois in pair.rois.values()
+                for roi in rois
+            }
+            for method in [UNTUNED, *self._transferred()]:
+                found += [
+                    self._to_dataset(target, unit, method)
+                    for unit in self.units
+                    if unit.roi in sources and method != LOSO
+                ]
+        return list({network.path: network for network in found}.values())
+
+    def _transferred(self) -> list[str]:
+        wanted = self.config.transfer.methods
+        return [m for m in self.tuned_methods if wanted is None or m in wanted]
+
+    def _to_dataset(self, target: str, unit: Unit, method: str) -> TransferredNetwork:
+        subject: str | None = unit.subject
+        source = f"sub-{unit.subject}/hemi-{unit.hemisphere}/roi-{unit.roi}"
+        if method in POOLED:
+            subject, source = None, f"hemi-{unit.hemisphere}/roi-{unit.roi}"
+        roi: str | None = unit.roi
+        if method == UNTUNED:
+            subject, roi, source = None, None, f"hemi-{unit.hemisphere}"
+        version = self.versions.of("transfer_dataset", target, method)
+        name = f"to-{target}/{source}/method-{method}/transfer.h5"
+        path = (Path(self.results) / "transfer_dataset" / version / name).as_posix()
+        return TransferredNetwork(target, subject, unit.hemisphere, roi, method, path)
 
     @property
     def _curve(self) -> SizeCurve:

@@ -41,8 +41,8 @@ class Stage:
     reads : tuple of str
         Dotted configuration keys; ``{dataset}`` stands for the data set of the scope.
     consumes : tuple of str
-        Stages read from. ``backbone``, ``network`` and ``recipe`` are resolved by the
-        configuration and the method (:meth:`Versions.consumed`).
+        Stages read from. ``backbone``, ``network``, ``recipe`` and ``transfer_targets`` are
+        resolved by the configuration and the method (:meth:`Versions.consumed`).
     every : bool
         Consume the stages for every configured method, not for one.
     """
@@ -53,7 +53,12 @@ class Stage:
     every: bool = False
 
 
-_SOURCE = ("datasets.{dataset}.layout", "datasets.{dataset}.root")
+TARGETS = "transfer_targets"
+_NETWORKS = ("prepare_backbone", "pretrain_backbone", "tune_network", "tune_pooled")
+_SOURCE = tuple(
+    f"datasets.{{dataset}}.{key}"
+    for key in ("layout", "root", "stim_info", "space", "repeats", "sessions", "coco_of")
+)
 _UNITS = (
     "tuning.dataset",
     "tuning.methods",
@@ -63,14 +68,12 @@ _UNITS = (
 )
 
 STAGES: dict[str, Stage] = {
-    "simulate_dataset": Stage(1, ("seed", "datasets.{dataset}.simulate")),
-    "prepare_images": Stage(
-        1,
-        (*_SOURCE, "datasets.{dataset}.stim_info", "backbone.input_size"),
-        ("simulate_dataset",),
+    "simulate_dataset": Stage(
+        2, ("seed", "datasets.{dataset}.layout", "datasets.{dataset}.simulate")
     ),
+    "prepare_images": Stage(1, (*_SOURCE, "backbone.input_size"), ("simulate_dataset",)),
     "prepare_responses": Stage(
-        1, (*_SOURCE, "datasets.{dataset}.stim_info"), ("simulate_dataset",)
+        1, (*_SOURCE, "datasets.{dataset}.top_vertices"), ("simulate_dataset",)
     ),
     "split_images": Stage(1, ("seed", "split"), ("prepare_images",)),
     "prepare_backbone": Stage(1, ("seed", "backbone.name", "backbone.weights")),
@@ -105,6 +108,35 @@ STAGES: dict[str, Stage] = {
         ),
         ("extract_features", "prepare_responses"),
     ),
+    "transfer_subject": Stage(
+        1,
+        (
+            "seed",
+            "backbone.layers",
+            "encoding.n_components",
+            "encoding.alphas",
+            "encoding.folds",
+            "encoding.protocols",
+            "statistics.n_bootstrap",
+            "datasets.{dataset}.subjects",
+        ),
+        ("prepare_images", "prepare_responses", "split_images", "network"),
+    ),
+    "transfer_dataset": Stage(
+        1,
+        (
+            "seed",
+            "backbone.layers",
+            "encoding.n_components",
+            "encoding.alphas",
+            "encoding.folds",
+            "encoding.protocols",
+            "statistics.n_bootstrap",
+            "datasets.{dataset}.subjects",
+            "transfer.datasets",
+        ),
+        ("prepare_images", "prepare_responses", "split_images", "network"),
+    ),
     "fit_size_curve": Stage(
         1,
         (
@@ -126,6 +158,12 @@ STAGES: dict[str, Stage] = {
         1, (*_UNITS, "encoding.size_curve"), ("fit_size_curve",), every=True
     ),
     "bound_information": Stage(1, ("seed", *_UNITS), ("network",), every=True),
+    "tabulate_transfer": Stage(
+        1,
+        (*_UNITS, "transfer"),
+        ("encode_roi", "transfer_subject", "transfer_targets"),
+        every=True,
+    ),
     "plot_encoding": Stage(1, (), ("tabulate_encoding", "tabulate_comparison")),
     "plot_cortex": Stage(
         1, ("cortex.surface", *_UNITS), ("tabulate_encoding", "prepare_responses")
@@ -133,6 +171,7 @@ STAGES: dict[str, Stage] = {
     "plot_published": Stage(1, (), ("tabulate_published", "tabulate_encoding")),
     "plot_size_curve": Stage(1, (), ("tabulate_size_curve",)),
     "plot_information": Stage(1, (), ("bound_information",)),
+    "plot_transfer": Stage(1, (), ("tabulate_transfer", "tabulate_encoding")),
     "plot_tuning": Stage(1, _UNITS, ("network",), every=True),
 }
 
@@ -260,14 +299,29 @@ class Versions:
         """Return the versions of the stages that a stage consumes."""
         if not STAGES[stage].every:
             return {
-                name: self.of(name, dataset, method)
+                name: self.of(name, self._scope(name, dataset), method)
                 for name in self.consumed(stage, dataset, method)
             }
-        return {
-            f"{name}/{each}": self.of(name, dataset, each)
-            for each in self._methods
-            for name in self.consumed(stage, dataset, each)
-        }
+        found = {}
+        for each in self._methods:
+            for name in self.consumed(stage, dataset, each):
+                if name != TARGETS:
+                    found[f"{name}/{each}"] = self.of(name, dataset, each)
+                    continue
+                for target in self.transfer_targets():
+                    found[f"transfer_dataset/{target}/{each}"] = self.of(
+                        "transfer_dataset", target, each
+                    )
+        return found
+
+    def transfer_targets(self) -> list[str]:
+        """Return the data sets that networks are transferred to."""
+        pairs = look_up(self.config, "transfer.datasets") or []
+        return list(dict.fromkeys(pair["target"] for pair in pairs))
+
+    def _scope(self, stage: str, dataset: str) -> str:
+        """Return the data set of an input: networks are tuned on one data set only."""
+        return str(look_up(self.config, "tuning.dataset")) if stage in _NETWORKS else dataset
 
     def consumed(self, stage: str, dataset: str, method: str | None = None) -> list[str]:
         """Return the names of the stages that a stage consumes under this configuration."""

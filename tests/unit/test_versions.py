@@ -51,6 +51,8 @@ TABLES = {
 }
 CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
 BOUND = {"bound_information", "plot_information"}
+TRANSFER = {"transfer_subject", "transfer_dataset"}
+TRANSFERRED = {"tabulate_transfer", "plot_transfer"}
 
 
 def stages(*names, methods=METHODS):
@@ -71,7 +73,7 @@ def test_versions_do_not_depend_on_the_order_of_keys():
 
 def test_alphas_change_encoding_only():
     different = changed(versions(), versions(encoding__alphas={"num": 5}))
-    assert different == stages("encode_roi", *TABLES, *CURVE)
+    assert different == stages("encode_roi", *TABLES, *CURVE, *TRANSFER, *TRANSFERRED)
 
 
 def test_temperature_changes_contrastive_tuning_and_what_follows():
@@ -79,9 +81,9 @@ def test_temperature_changes_contrastive_tuning_and_what_follows():
     different = changed(versions(), versions(contrastive__temperature=0.1))
     assert different == (
         stages("tune_network", "tune_pooled", methods=["contrastive"])
-        | stages("extract_features", "encode_roi", methods=["contrastive"])
+        | stages("extract_features", "encode_roi", *TRANSFER, methods=["contrastive"])
         | stages("fit_size_curve", methods=["contrastive"])
-        | stages(*TABLES, *BOUND, *CURVE - {"fit_size_curve"})
+        | stages(*TABLES, *TRANSFERRED, *BOUND, *CURVE - {"fit_size_curve"})
         | stages("plot_tuning")
     )
 
@@ -114,8 +116,9 @@ def test_adding_a_subject_or_roi_changes_tables_and_figures_only(key):
     more = {"subjects": ["subj01", "subj02"], "rois": ["V1v", "hV4"]}[key]
     different = changed(versions(), versions(**{f"datasets__nsd__{key}": more}))
     summaries = (CURVE | BOUND) - {"fit_size_curve"}
-    pooled = {"tune_pooled"} if key == "subjects" else set()
-    assert different == stages(*TABLES, *summaries, *pooled, "plot_tuning")
+    # Networks that pool subjects are tuned again, and every network is tried on the new one.
+    pooled = {"tune_pooled", *TRANSFER} if key == "subjects" else set()
+    assert different == stages(*TABLES, *summaries, *pooled, *TRANSFERRED, "plot_tuning")
 
 
 def test_device_changes_nothing():
@@ -135,15 +138,35 @@ def test_another_data_set_changes_nothing_of_this_one():
 
 
 def test_every_key_that_a_stage_reads_exists():
-    mapping = copy.deepcopy(BASE)
-    mapping["datasets"]["nsd"]["stim_info"] = "info.csv"
-    config = Config.from_mapping(mapping).as_dict()
-    config["datasets"]["nsd"]["root"] = "data"
+    config = Config.from_mapping(BASE).as_dict()
     known = Versions(config)
     for stage in STAGES:
         for method in METHODS:
             for key in known.reads(stage, "nsd", method):
-                assert look_up(config, key) is not None, (stage, key)
+                section, _, last = key.rpartition(".")
+                where = look_up(config, section) if section else config
+                assert last in where, (stage, key)
+
+
+def test_transfer_to_a_data_set_depends_on_both():
+    other = {"layout": "nod", "subjects": ["sub01"], "rois": ["V1"], "simulate": {}}
+    pair = {"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"]}}
+    base = {"datasets__nod": other, "tuning__dataset": "nsd", "transfer__datasets": [pair]}
+    before = versions(**base)
+    inputs = before.inputs("transfer_dataset", "nod", "contrastive")
+    assert inputs["tune_network"] == before.of("tune_network", "nsd", "contrastive")
+    assert inputs["prepare_images"] == before.of("prepare_images", "nod")
+    assert inputs["prepare_images"] != before.of("prepare_images", "nsd")
+    for change in ({"datasets__nsd__simulate": {"n_images": 50}}, {"contrastive__epochs": 3}):
+        after = versions(**base, **change)
+        stage = ("transfer_dataset", "nod", "contrastive")
+        assert before.of(*stage) != after.of(*stage)
+        assert before.of("tabulate_transfer") != after.of("tabulate_transfer")
+    other["top_vertices"] = 20
+    after = versions(**base)
+    assert before.of("transfer_dataset", "nod") != after.of("transfer_dataset", "nod")
+    assert before.of("tabulate_transfer") != after.of("tabulate_transfer")
+    assert before.of("encode_roi") == after.of("encode_roi")
 
 
 def test_provenance_names_config_and_inputs():

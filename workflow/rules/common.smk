@@ -17,15 +17,20 @@ config.update(PROJECT.config.as_dict())
 
 wildcard_constraints:
     version=r"\d+-[0-9a-f]{8}",
-    subject=r"[A-Za-z0-9]+",
+    subject=r"(?!shared)[A-Za-z0-9]+",
     hemisphere=r"lh|rh",
     roi=r"[A-Za-z0-9-]+",
     method=r"[a-z_]+",
-    layout=r"[a-z0-9]+",
+    # Layouts whose subjects share files, and a NOD subject's number.
+    layout=r"nsd|nod",
+    number=r"\d\d",
     # A pooled network belongs to a hemisphere and ROI, or to the subject that it leaves out.
     pool=r"(sub-[A-Za-z0-9]+/)?hemi-(lh|rh)/roi-[A-Za-z0-9-]+",
     # A network belongs to a unit; the untuned one's features serve all units of a subject.
     owner=r"sub-[A-Za-z0-9]+(/hemi-(lh|rh)/roi-[A-Za-z0-9-]+)?",
+    # What is transferred to another data set: a unit's network, a pooled one, or the untuned.
+    source=r"(sub-[A-Za-z0-9]+/)?hemi-(lh|rh)(/roi-[A-Za-z0-9-]+)?",
+    target=r"[A-Za-z][A-Za-z0-9_]*",
 
 
 def made_from(stage, name, *entities):
@@ -49,13 +54,8 @@ def dataset_of(wildcards):
 
 
 def simulated(wildcards):
-    """Return the record of a subject's simulation, or nothing for real data."""
-    dataset = dataset_of(wildcards)
-    if not PROJECT.versions.is_simulated(dataset):
-        return []
-    layout = PROJECT.config.datasets[dataset].layout
-    record = f"{layout}-{wildcards.subject}.json"
-    return PROJECT.path("simulate_dataset", record, dataset=dataset)
+    """Return the records of a subject's simulation, or nothing for real data."""
+    return PROJECT.simulated(dataset_of(wildcards), wildcards.subject)
 
 
 def raw_responses(wildcards):
@@ -104,6 +104,65 @@ def of_owner(stage, name):
         return PROJECT.path(stage, name, subject=entities_of(wildcards.owner)["sub"])
 
     return find
+
+
+def others_of(wildcards):
+    """Return each other subject that has the ROI of a network, with that ROI."""
+    entities = entities_of(wildcards.owner)
+    unit = UNITS[entities["sub"], entities["hemi"], entities["roi"]]
+    return {subject: [unit.roi] for subject in PROJECT.other_subjects(unit)}
+
+
+def of_others(stage, name, *entities):
+    """Return an input function: a file of each other subject that has the network's ROI."""
+
+    def find(wildcards):
+        known = {"hemisphere": entities_of(wildcards.owner)["hemi"]}
+        chosen = {entity: known[entity] for entity in entities}
+        return [
+            PROJECT.path(stage, name, subject=subject, **chosen)
+            for subject in others_of(wildcards)
+        ]
+
+    return find
+
+
+def targets_of(wildcards):
+    """Return each subject of the target data set, with the ROIs that a network is tried on."""
+    entities = entities_of(wildcards.source)
+    units = PROJECT.transfer_targets(
+        wildcards.target, entities["hemi"], entities.get("roi")
+    )
+    return {
+        unit.subject: [other.roi for other in units if other.subject == unit.subject]
+        for unit in units
+    }
+
+
+def of_targets(stage, name, *entities):
+    """Return an input function: a file of each subject of the target data set."""
+
+    def find(wildcards):
+        known = {"hemisphere": entities_of(wildcards.source)["hemi"]}
+        chosen = {entity: known[entity] for entity in entities}
+        dataset = wildcards.target
+        return [
+            PROJECT.path(stage, name, dataset=dataset, subject=subject, **chosen)
+            for subject in targets_of(wildcards)
+        ]
+
+    return find
+
+
+def network_to_transfer(wildcards):
+    """Return the network that is transferred to another data set."""
+    if wildcards.method == UNTUNED:
+        return PROJECT.backbone()
+    entities = entities_of(wildcards.source)
+    for (subject, hemisphere, roi), unit in UNITS.items():
+        if (hemisphere, roi) == (entities["hemi"], entities["roi"]):
+            if entities.get("sub", subject) == subject:
+                return PROJECT.network(unit, wildcards.method)
 
 
 def features_of(wildcards):

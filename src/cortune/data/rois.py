@@ -29,19 +29,22 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 
 STREAMS = FAMILIES["streams"]
 EARLY = FAMILIES["prf-visualrois"]
+GLASSER_EARLY = ("V1", "V2", "V3", "V4")
+"""Early areas of the Glasser parcellation, which NOD uses."""
+
 HIGHER = tuple(
     roi for family, rois in FAMILIES.items() if family.startswith("floc-") for roi in rois
 )
 GROUPS: dict[str, tuple[str, ...]] = {
-    "early": EARLY,
+    "early": EARLY + GLASSER_EARLY,
     "higher": HIGHER,
-    "all": EARLY + HIGHER,
+    "all": EARLY + GLASSER_EARLY + HIGHER,
 }
 
 
 def roi_group(roi: str) -> str:
     """Return the group of an ROI: ``early``, ``higher`` or, for a stream, ``streams``."""
-    if roi in EARLY:
+    if roi in EARLY + GLASSER_EARLY:
         return "early"
     if roi in STREAMS:
         return "streams"

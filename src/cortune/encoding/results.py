@@ -142,18 +142,22 @@ def write_encoding(
     """
     with hdf5_writer(path, provenance) as file:
         for protocol, result in results.items():
-            group = file.create_group(protocol)
-            for field in fields(result):
-                value = getattr(result, field.name)
-                if isinstance(value, np.ndarray):
-                    group[field.name] = value
-                elif isinstance(value, tuple):
-                    group.attrs[field.name] = list(value)
-                else:
-                    group.attrs[field.name] = value
+            write_group(file.create_group(protocol), result)
         if joint is not None:
             file.create_group(_PARTITION).attrs["layers"] = list(joint.layers)
             file[_PARTITION]["r2"] = joint.partition
+
+
+def write_group(group: Any, encoding: UnitEncoding) -> None:
+    """Write an encoding into an open HDF5 group: arrays as datasets, the rest as attributes."""
+    for field in fields(encoding):
+        value = getattr(encoding, field.name)
+        if isinstance(value, np.ndarray):
+            group[field.name] = value
+        elif isinstance(value, tuple):
+            group.attrs[field.name] = list(value)
+        else:
+            group.attrs[field.name] = value
 
 
 def read_partition(path: PathLike) -> dict[str, Floats]:
@@ -176,7 +180,7 @@ def read_encoding(path: PathLike) -> dict[str, UnitEncoding]:
     with hdf5_reader(path) as file:
         try:
             return {
-                protocol: _read_group(group)
+                protocol: read_group(group)
                 for protocol, group in file.items()
                 if protocol != _PARTITION
             }
@@ -189,7 +193,8 @@ def read_encoding(path: PathLike) -> dict[str, UnitEncoding]:
             ) from error
 
 
-def _read_group(group: Any) -> UnitEncoding:
+def read_group(group: Any) -> UnitEncoding:
+    """Read what :func:`write_group` wrote."""
     values: dict[str, Any] = {}
     for field in fields(UnitEncoding):
         if field.name in group:

@@ -2,7 +2,11 @@
 
 from cortune.simulate.algonauts import simulate_algonauts, simulate_subject
 from cortune.simulate.brain import Brain, make_brain
+from cortune.simulate.grayordinates import nod_roi_sizes
 from cortune.simulate.layout import roi_sizes
+from cortune.simulate.layouts import simulate_layout
+from cortune.simulate.nod import simulate_nod_subject, simulate_nod_support
+from cortune.simulate.nod_spec import NodSpec
 from cortune.simulate.nsd import simulate_nsd, simulate_nsd_stimuli, simulate_nsd_subject
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.scenes import Scene, labelled_scenes, render_scene
@@ -11,16 +15,21 @@ from cortune.simulate.trials import Session, sessions
 
 __all__ = [
     "Brain",
+    "NodSpec",
     "Scene",
     "Session",
     "SimulationSpec",
     "labelled_scenes",
     "make_brain",
+    "nod_roi_sizes",
     "noiseless_responses",
     "render_scene",
     "roi_sizes",
     "sessions",
     "simulate_algonauts",
+    "simulate_layout",
+    "simulate_nod_subject",
+    "simulate_nod_support",
     "simulate_nsd",
     "simulate_nsd_stimuli",
     "simulate_nsd_subject",

@@ -104,6 +104,19 @@ def early_areas(hemisphere: str) -> dict[str, np.ndarray]:
     }
 
 
+def nod_roi_sizes(hemisphere: str, top_vertices: int | None) -> dict[str, int]:
+    """Return the vertices of V1 to V4 that a reader keeps, before anything is written.
+
+    Parameters
+    ----------
+    hemisphere : {"lh", "rh"}
+    top_vertices : int or None
+        As :class:`cortune.data.nod.NodReader` takes it.
+    """
+    counts = {area: pair[("lh", "rh").index(hemisphere)] for area, pair in _EARLY.items()}
+    return {area: min(n, top_vertices or n) for area, n in counts.items()}
+
+
 def parcellation(seed: int) -> np.ndarray:
     """Return the Glasser label of every grayordinate, (59412,) of float64 as distributed.
 

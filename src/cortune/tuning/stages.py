@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from cortune.artifacts import PathLike, sha256, write_csv, write_json
+from cortune.artifacts import PathLike, sha256, write_json, write_rows
 from cortune.config import Backbone
 from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
@@ -369,6 +369,4 @@ def _scratch(network: PathLike) -> Path:
 
 
 def _write_history(path: PathLike, history: History, provenance: Provenance) -> None:
-    import pandas as pd
-
-    write_csv(path, pd.DataFrame(history), provenance)
+    write_rows(path, history, provenance)

@@ -1,0 +1,167 @@
+"""Tables of transfer: how well networks predict those that they were not tuned to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from cortune.artifacts import PathLike, write_csv
+from cortune.encoding import UnitEncoding, mean_over_targets, read_encoding, summary
+from cortune.errors import InputError
+from cortune.report.tables import EncodedUnit
+from cortune.transfer import read_transfer
+from cortune.versions import LOSO, UNTUNED, Provenance
+
+OTHERS = "others"
+POOL = "pooled"
+SCORES = ("layer", "n_voxels", "n_images_fit", "r_mean", "r_ci_low", "r_ci_high", "ceiling_r_mean")
+COLUMNS = [
+    "source_dataset",
+    "source_subject",
+    "target_dataset",
+    "target_subject",
+    "hemisphere",
+    "roi",
+    "target_roi",
+    "method",
+    *SCORES,
+    "r_untuned_mean",
+    "r_diff_mean",
+    "frac_voxels_better",
+]
+
+
+class Transferred(Protocol):
+    """A network, the data set it is transferred to, and the file of its encodings there.
+
+    `target` is None for the other subjects of its own data set.
+    """
+
+    @property
+    def target(self) -> str | None: ...  # noqa: D102
+    @property
+    def subject(self) -> str | None: ...  # noqa: D102
+    @property
+    def hemisphere(self) -> str: ...  # noqa: D102
+    @property
+    def roi(self) -> str | None: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def path(self) -> str: ...  # noqa: D102
+
+
+class TransferTables(Protocol):
+    """Paths of the tables."""
+
+    subjects: PathLike
+    datasets: PathLike
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The names of a source and a target."""
+
+    source_dataset: str
+    source_subject: str
+    target_dataset: str
+    target_subject: str
+    hemisphere: str
+    roi: str
+    target_roi: str
+    method: str
+
+
+def tabulate_transfer(
+    networks: Iterable[Transferred],
+    own: Sequence[EncodedUnit],
+    dataset: str,
+    outputs: TransferTables,
+    provenance: Provenance,
+    *,
+    protocol: str,
+) -> None:
+    """Write ``transfer_subjects.csv`` and ``transfer_datasets.csv``.
+
+    Parameters
+    ----------
+    networks : iterable of Transferred
+    own : sequence of EncodedUnit
+        Encodings of every unit from its own networks: the untuned one is what transfer is
+        judged against, and ``pooled_loso`` is a transfer already, from all other subjects.
+    dataset : str
+        The data set that networks are tuned on.
+    outputs : TransferTables
+    provenance : Provenance
+    protocol : str
+    """
+    import pandas as pd
+
+    within, beyond = _within(networks := list(networks), own, dataset, protocol), []
+    references: dict[tuple[str, str, str, str], UnitEncoding] = {}
+    for network in sorted(networks, key=lambda n: n.method != UNTUNED):
+        if network.target is None:
+            continue
+        for (subject, roi), encoding in read_transfer(network.path).items():
+            key = (network.target, network.hemisphere, subject, roi)
+            if network.method == UNTUNED:
+                references[key] = encoding
+                continue
+            source = network.subject or POOL
+            names = (dataset, source, network.target, subject, network.hemisphere)
+            pair = Pair(*names, str(network.roi), roi, network.method)
+            beyond.append(_row(pair, encoding, references[key]))
+    columns = [column for column in COLUMNS if column != "target_roi"]
+    write_csv(outputs.subjects, pd.DataFrame(within, columns=COLUMNS)[columns], provenance)
+    write_csv(outputs.datasets, pd.DataFrame(beyond, columns=COLUMNS), provenance)
+
+
+def _within(
+    networks: Sequence[Transferred], own: Sequence[EncodedUnit], dataset: str, protocol: str
+) -> list[dict[str, Any]]:
+    untuned = {
+        (unit.subject, unit.hemisphere, unit.roi): unit.path
+        for unit in own
+        if unit.method == UNTUNED
+    }
+    rows = []
+    for network in networks:
+        if network.target is not None:
+            continue
+        for (subject, roi), encoding in read_transfer(network.path).items():
+            reference = read_encoding(untuned[subject, network.hemisphere, roi])[protocol]
+            names = (dataset, str(network.subject), dataset, subject, network.hemisphere)
+            rows.append(_row(Pair(*names, roi, roi, network.method), encoding, reference))
+    for unit in own:
+        key = (unit.subject, unit.hemisphere, unit.roi)
+        if unit.method == LOSO and key in untuned:
+            encoding, reference = (
+                read_encoding(path)[protocol] for path in (unit.path, untuned[key])
+            )
+            names = (dataset, OTHERS, dataset, unit.subject, unit.hemisphere)
+            rows.append(_row(Pair(*names, unit.roi, unit.roi, LOSO), encoding, reference))
+    return rows
+
+
+def _row(pair: Pair, encoding: UnitEncoding, untuned: UnitEncoding) -> dict[str, Any]:
+    if not np.array_equal(encoding.vertices, untuned.vertices):
+        raise InputError(
+            f"{pair.target_dataset} {pair.target_subject} {pair.hemisphere} {pair.target_roi}",
+            "other voxels in the transfer than in the untuned network's encoding",
+            "the same voxels",
+            "Remove both results and run the workflow again.",
+        )
+    scores = summary(encoding, 0.0)
+    defined = np.isfinite(encoding.r) & np.isfinite(untuned.r)
+    better = encoding.r[defined] > untuned.r[defined]
+    untuned_mean = float(mean_over_targets(untuned.r))
+    return {
+        **vars(pair),
+        **{name: scores[name] for name in SCORES},
+        "r_untuned_mean": untuned_mean,
+        "r_diff_mean": scores["r_mean"] - untuned_mean,
+        "frac_voxels_better": float(better.mean()) if better.size else np.nan,
+    }

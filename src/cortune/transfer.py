@@ -1,0 +1,231 @@
+"""Transfer: encoding models of one subject on features of another subject's network.
+
+A network tuned to one subject sees the test images of others, of the same data set or
+another, and new principal components and ridge models are fitted to each target's
+responses under the protocol of its own encoding models. A network runs once on each
+image, however many targets saw it. No image that the network was tuned on scores it.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cortune.artifacts import PathLike, hdf5_reader, hdf5_writer
+from cortune.data.prepare import read_responses
+from cortune.data.splits import assert_disjoint
+from cortune.data.units import ImageSet, PooledUnits, UnitPaths, load_images
+from cortune.encoding.protocols import Settings, encode_unit
+from cortune.encoding.results import UnitEncoding, read_group, write_group
+from cortune.errors import InputError
+from cortune.versions import Provenance
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cortune.networks.device import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom a network is transferred to.
+
+    Parameters
+    ----------
+    subject : str
+    rois : tuple of str
+        ROIs of the target that are encoded.
+    paths : UnitPaths
+        The target's prepared images, split and responses of one hemisphere.
+    """
+
+    subject: str
+    rois: tuple[str, ...]
+    paths: UnitPaths
+
+
+def targets(units: Mapping[str, Sequence[str]], paths: PooledUnits) -> list[Target]:
+    """Pair subjects and their ROIs with their prepared files.
+
+    Parameters
+    ----------
+    units : mapping of str to sequence of str
+        ROIs of each subject.
+    paths : PooledUnits
+        Lists of files in the order of `units`.
+    """
+    files = zip(paths.images, paths.index, paths.split, paths.responses, strict=True)
+    return [
+        Target(subject, tuple(rois), UnitPaths(*each))
+        for (subject, rois), each in zip(units.items(), files, strict=True)
+    ]
+
+
+def transfer_network(
+    network: PathLike,
+    layers: Sequence[str],
+    targets: Sequence[Target],
+    path: PathLike,
+    provenance: Provenance,
+    runtime: Runtime,
+    settings: Settings,
+    *,
+    protocol: str,
+    n_folds: int,
+    batch_size: int = 128,
+    memory: float = 4e9,
+) -> None:
+    """Encode every target's ROIs from the features of one network.
+
+    Parameters
+    ----------
+    network : path
+        The network of the source, or the untuned one.
+    layers : sequence of str
+    targets : sequence of Target
+    path : path
+        HDF5 file to write: a group per subject, in it one per ROI with the fields of
+        :class:`cortune.encoding.results.UnitEncoding`.
+    provenance : Provenance
+    runtime : Runtime
+    settings : Settings
+    protocol : str
+        A key of :data:`cortune.encoding.folds.PROTOCOLS` that scores test images alone.
+    n_folds : int
+    batch_size : int
+        Images per forward pass.
+    memory : float
+        Bytes of features to hold in memory; more of them go to a scratch file.
+
+    Raises
+    ------
+    LeakageError
+        If the network was tuned on a test image of a target.
+    InputError
+        If a target's files do not hold the same images, or lack an ROI.
+    """
+    from cortune.networks.store import load_network
+
+    saved = load_network(network)
+    images = [load_images(target.paths, "test") for target in targets]
+    for target, seen in zip(targets, images, strict=True):
+        assert_disjoint(
+            saved.tuned_on, seen.identities, f"{network} and the test images of {target.subject}"
+        )
+    scratch = Path(path).parent
+    scratch.mkdir(parents=True, exist_ok=True)
+    with hdf5_writer(path, provenance) as file, tempfile.TemporaryDirectory(dir=scratch) as folder:
+        features = _features(
+            saved.backbone, layers, images, runtime, batch_size, memory, Path(folder)
+        )
+        for target, seen, grams in zip(targets, images, features, strict=True):
+            for roi in target.rois:
+                encoding = _encode(target, roi, seen, grams, settings, protocol, n_folds)
+                write_group(file.create_group(f"{target.subject}/{roi}"), encoding)
+            logger.info("%s: %d ROIs encoded", target.subject, len(target.rois))
+
+
+def read_transfer(path: PathLike) -> dict[tuple[str, str], UnitEncoding]:
+    """Read the encodings of :func:`transfer_network`, by subject and ROI."""
+    with hdf5_reader(path) as file:
+        return {
+            (subject, roi): read_group(group)
+            for subject, rois in file.items()
+            for roi, group in rois.items()
+        }
+
+
+def _features(
+    model: nn.Module,
+    layers: Sequence[str],
+    images: Sequence[ImageSet],
+    runtime: Runtime,
+    batch_size: int,
+    memory: float,
+    scratch: Path,
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Yield each target's Grams; keep the features of images that later targets saw, too."""
+    from cortune.features import extract_layers, gram_matrix
+
+    device = None if runtime.device.type == "cpu" else str(runtime.device)
+    to_come = Counter(identity for seen in images for identity in seen.identities)
+    kept: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for seen in images:
+        new = np.array([identity not in kept for identity in seen.identities])
+        found: dict[str, Any] = {}
+        if new.any():
+            found = extract_layers(
+                model,
+                layers,
+                seen.cache,
+                seen.rows[new],
+                runtime,
+                batch_size=batch_size,
+                memory=memory,
+                scratch=scratch,
+                centred=False,
+            )
+        to_come.subtract(seen.identities)
+        # Where a new image is in `found`; the others were kept.
+        place = np.cumsum(new) - 1
+        for identity, is_new, row in zip(seen.identities, new, place, strict=True):
+            if is_new and to_come[identity]:
+                kept[identity] = {layer: found[layer][row].copy() for layer in layers}
+        grams = {}
+        for layer in layers:
+            values = found.get(layer)
+            if not new.all():
+                values = np.stack(
+                    [
+                        values[row] if is_new and values is not None else kept[identity][layer]
+                        for identity, is_new, row in zip(seen.identities, new, place, strict=True)
+                    ]
+                )
+            assert values is not None
+            grams[layer] = gram_matrix(values, device=device).astype(np.float32)
+        for identity in seen.identities:
+            if not to_come[identity]:
+                kept.pop(identity, None)
+        yield grams
+
+
+def _encode(
+    target: Target,
+    roi: str,
+    images: ImageSet,
+    grams: Mapping[str, NDArray[np.float32]],
+    settings: Settings,
+    protocol: str,
+    n_folds: int,
+) -> UnitEncoding:
+    responses = read_responses(target.paths.responses, roi)
+    row = {identity: position for position, identity in enumerate(responses.identities)}
+    missing = [identity for identity in images.identities if identity not in row]
+    if missing:
+        raise InputError(
+            target.paths.responses,
+            f"no response to image {missing[0]} ({len(missing)} such images)",
+            "responses to every image of the subject",
+            "Remove the file and run the workflow again: it will be rebuilt.",
+        )
+    rows = [row[identity] for identity in images.identities]
+    return encode_unit(
+        grams,
+        np.asarray(responses.values)[rows],
+        {"test": np.arange(len(rows))},
+        settings,
+        protocols=[protocol],
+        n_folds=n_folds,
+        noise_ceiling=responses.noise_ceiling,
+        vertices=responses.vertices,
+    )[protocol]
