@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 
-.PHONY: demo test lint format clean-venv
+.PHONY: demo test bench lint format clean-venv
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
@@ -13,6 +13,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test lint
 	$(BIN)/pytest
+
+bench: $(VENV)/installed-test
+	$(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
