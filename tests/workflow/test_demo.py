@@ -27,6 +27,8 @@ TABLES = [
     "published.csv",
     "size_curve.csv",
     "information.csv",
+    "transfer_subjects.csv",
+    "transfer_datasets.csv",
     "skipped.csv",
 ]
 
@@ -79,6 +81,25 @@ def test_accuracy_grows_with_the_images_fitted_on(latest):
     means = table.pivot_table(index="n_images_fit", columns="method", values="r_mean")
     assert list(means.index) == [30, 60, 120, 240]
     assert (means.iloc[-1] > means.iloc[0]).all()
+
+
+def test_networks_serve_other_subjects_and_another_data_set(latest, units):
+    """Tuned to one subject's V1v, they beat the untuned network on others', at 7T and 3T."""
+    within = pd.read_csv(latest / "tables" / "transfer_subjects.csv")
+    assert len(within) == 3 * 2 * 2, "ordered pairs in both hemispheres"
+    assert (within["source_subject"] != within["target_subject"]).all()
+    untuned = units[units["method"] == "untuned"].set_index(["subject", "hemisphere", "roi"])
+    key = pd.MultiIndex.from_frame(within[["target_subject", "hemisphere", "roi"]])
+    np.testing.assert_allclose(within["r_untuned_mean"], untuned.loc[key, "r_mean"], rtol=1e-6)
+    assert within.groupby("target_subject")["r_diff_mean"].mean().min() > 0.01
+    assert within["frac_voxels_better"].mean() > 0.6
+
+    beyond = pd.read_csv(latest / "tables" / "transfer_datasets.csv")
+    assert set(beyond["target_subject"]) == {"sub01"} and set(beyond["target_roi"]) == {"V1"}
+    assert (beyond["n_voxels"] == 50).all()
+    assert len(beyond) == 3 * 2 + 2, "three subjects' networks and the pooled one, per hemisphere"
+    assert beyond["ceiling_r_mean"].isna().all(), "one repeat: no ceiling is known"
+    assert beyond["r_diff_mean"].mean() > 0
 
 
 def test_published_table_is_set_beside_this_run(latest):
@@ -209,7 +230,8 @@ def test_report_is_one_page_with_all_figures(demo):
     demo.snakemake("--report", str(report), config=demo.folder / "config.yaml")
     text = report.read_text()
     assert len(text) > 1_000_000
-    figures = ("encoding_by_roi.png", "published.png", "information_by_roi.png")
+    figures = ("encoding_by_roi.png", "cortex.png", "published.png", "information_by_roi.png")
+    figures += ("transfer_subjects.png", "transfer_datasets.png")
     for name in (*figures, "training_curves.png", "encoding.csv", "comparison.csv"):
         assert name in text
 
@@ -227,6 +249,7 @@ DOWNSTREAM = {
 }
 CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
 BOUND = {"bound_information", "plot_information"}
+TRANSFER = {"transfer_dataset", "tabulate_transfer", "plot_transfer"}
 N_UNITS = 12  # 3 subjects x 2 hemispheres x 2 ROIs
 
 
@@ -247,7 +270,7 @@ def test_a_finished_run_plans_nothing(demo):
 
 def test_new_alphas_rerun_no_tuning_and_no_features(demo):
     planned = demo.planned(changed(demo, encoding__alphas={"num": 5}))
-    assert set(planned) == DOWNSTREAM | CURVE | {"encode_roi"}
+    assert set(planned) == DOWNSTREAM | CURVE | TRANSFER | {"encode_roi", "transfer_subject"}
     assert planned["encode_roi"] == 5 * N_UNITS
 
 
@@ -255,7 +278,8 @@ def test_new_temperature_reruns_contrastive_tuning_only(demo):
     """The pooled networks are tuned contrastively too; all others stay."""
     planned = demo.planned(changed(demo, contrastive__temperature=0.1))
     tuning = {"tune_network", "tune_pooled", "extract_features", "encode_roi", "plot_tuning"}
-    assert set(planned) == DOWNSTREAM | CURVE | BOUND | tuning
+    assert set(planned) == DOWNSTREAM | CURVE | BOUND | TRANSFER | tuning
+    assert planned["transfer_dataset"] == 2, "of the pooled networks alone"
     assert planned["tune_network"] == N_UNITS
     assert planned["tune_pooled"] == 4
     for rule in ("extract_features", "encode_roi"):
@@ -274,6 +298,8 @@ def test_a_new_subject_reruns_nothing_of_the_others(demo):
     pooled = N_UNITS + 4
     assert planned["extract_features"] == 1 + 3 * 4 + pooled
     assert planned["encode_roi"] == 4 * 4 + pooled
+    assert planned["transfer_subject"] == 8, "every network is tried on the new subject"
+    assert planned["transfer_dataset"] == 2 + 2, "its own networks and the pooled ones"
     assert "pretrain_backbone" not in planned
 
 
@@ -287,6 +313,7 @@ def test_a_new_subject_without_pooling_reruns_nothing_of_the_others(demo):
             datasets__nsd__subjects=subjects,
             tuning__methods=methods,
             encoding__size_curve=size_curve,
+            transfer={},
         )
     )
     assert planned["tune_network"] == 4
