@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import fields, is_dataclass
 from typing import get_type_hints
 
@@ -159,3 +160,79 @@ def test_shipped_configurations_are_valid(repository, name):
 def test_the_documentation_of_keys_is_that_of_the_schema(repository):
     written = (repository / "config" / "README.md").read_text()
     assert written == document(), "run: python -m cortune.config > config/README.md"
+
+
+NOD = {"layout": "nod", "subjects": ["sub01"], "rois": ["V1"], "simulate": {}}
+
+
+def with_nod(**transfer):
+    config = minimal()
+    config["datasets"]["nod"] = copy.deepcopy(NOD)
+    config["tuning"] = {"dataset": "nsd", "methods": ["untuned", "contrastive"]}
+    config["transfer"] = transfer
+    return config
+
+
+def test_a_simulated_data_set_has_the_defaults_of_its_layout():
+    simulate = Config.from_mapping(with_nod()).datasets["nod"].simulate
+    assert simulate["n_images"] == 4000 and simulate["ncsnr"] == 0.25
+    assert "n_shared" not in simulate and simulate["smoothing_mm"] == 4
+    from cortune.simulate import NodSpec
+
+    assert NodSpec.from_mapping(simulate) == NodSpec()
+
+
+def test_the_schema_has_the_defaults_of_the_simulators():
+    """So that what a version hashes is what the simulator uses."""
+    from cortune.simulate import SimulationSpec
+
+    config = minimal()
+    config["datasets"]["nsd"] |= {"root": None, "simulate": {}, "subjects": ["subj01"]}
+    simulate = Config.from_mapping(config).datasets["nsd"].simulate
+    assert SimulationSpec.from_mapping(simulate) == SimulationSpec()
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value"),
+    [("nod", "repeats", 2), ("nsd", "top_vertices", 20), ("nsd", "coco_of", "table.csv")],
+)
+def test_a_key_of_another_layout_is_refused(where, key, value):
+    config = with_nod()
+    config["datasets"][where][key] = value
+    with pytest.raises(ConfigError, match=rf"datasets\.{where}\.{key}: found under .*expected"):
+        Config.from_mapping(config)
+
+
+def test_a_simulation_key_of_another_layout_is_refused():
+    config = with_nod()
+    config["datasets"]["nod"]["simulate"] = {"n_shared": 10}
+    with pytest.raises(ConfigError, match=r"datasets\.nod\.simulate\.n_shared: found under nod"):
+        Config.from_mapping(config)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "message"),
+    [
+        ({"methods": ["regression"]}, r"transfer\.methods: found regression"),
+        (
+            {"datasets": [{"source": "nod", "target": "nsd", "rois": {"V1v": ["V1"]}}]},
+            r"transfer\.datasets\.0\.source: found 'nod'",
+        ),
+        (
+            {"datasets": [{"source": "nsd", "target": "nodd", "rois": {"V1": ["V1v"]}}]},
+            r"transfer\.datasets\.0\.target: found 'nodd', expected one of nod",
+        ),
+        ({"datasets": [{"source": "nsd", "target": "nod"}]}, "'rois' is a required property"),
+        ({"subject": True}, r"transfer\.subject: unknown key; did you mean subjects"),
+    ],
+)
+def test_transfer_that_cannot_be_is_refused(transfer, message):
+    with pytest.raises(ConfigError, match=message):
+        Config.from_mapping(with_nod(**transfer))
+
+
+def test_transfer_between_subjects_needs_the_untuned_network():
+    config = with_nod(subjects=True)
+    config["tuning"]["methods"] = ["contrastive"]
+    with pytest.raises(ConfigError, match=r"transfer\.subjects: .*untuned"):
+        Config.from_mapping(config)

@@ -122,3 +122,63 @@ def test_entities_of():
         "hemi": "lh",
         "roi": "FFA-1",
     }
+
+
+# ---- transfer
+
+NOD = {"layout": "nod", "subjects": ["sub01", "sub02"], "rois": ["V1", "V4"], "simulate": {}}
+
+
+def transferring(**transfer):
+    mapping = copy.deepcopy(BASE)
+    mapping["datasets"]["nod"] = NOD
+    mapping["tuning"]["dataset"] = "nsd"
+    mapping["transfer"] = transfer
+    return Project(Config.from_mapping(mapping))
+
+
+def test_every_ordered_pair_of_subjects_shares_a_file_per_source():
+    found = transferring(subjects=True).transfers()
+    # 8 units; pooled_mean has seen every subject, pooled_loso is read off its own encodings.
+    assert {n.method for n in found} == {"regression", "contrastive"}
+    assert len(found) == 16 and all(n.target is None for n in found)
+    assert transferring(subjects=True).other_subjects(UNIT) == ["subj02"]
+    only = transferring(subjects=True, rois=["V1v"], methods=["contrastive"]).transfers()
+    assert {(n.roi, n.method) for n in only} == {("V1v", "contrastive")} and len(only) == 4
+
+
+def test_networks_go_to_the_rois_of_another_data_set():
+    pair = {"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"], "V4": ["V1v"]}}
+    known = transferring(datasets=[pair])
+    found = known.transfers()
+    by_method = {m: [n for n in found if n.method == m] for m in {n.method for n in found}}
+    assert len(by_method["untuned"]) == 2, "one per hemisphere"
+    assert len(by_method["contrastive"]) == len(by_method["regression"]) == 4
+    assert len(by_method["pooled_mean"]) == 2, "one network for all subjects"
+    assert "pooled_loso" not in by_method
+    assert len({n.path for n in found}) == len(found)
+    targets = known.transfer_targets("nod", "lh", "V1v")
+    assert [(u.subject, u.roi) for u in targets] == [
+        ("sub01", "V1"),
+        ("sub01", "V4"),
+        ("sub02", "V1"),
+        ("sub02", "V4"),
+    ]
+    assert known.transfer_targets("nod", "lh", "PPA") == []
+    assert [u.n_voxels for u in targets] == [50, 50, 50, 50]
+
+
+def test_without_transfer_there_is_no_table_of_it():
+    assert not [path for path in project().tables() if "transfer" in path]
+    pair = {"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"]}}
+    tables = transferring(datasets=[pair]).tables()
+    assert len([path for path in tables if "transfer" in path]) == 2
+
+
+def test_records_of_what_subjects_share_are_waited_for():
+    known = transferring()
+    assert len(known.simulated("nsd", "subj01")) == 1
+    assert [p.rsplit("/", 1)[1] for p in known.simulated("nod", "sub01")] == [
+        "nod-sub01.json",
+        "nod-shared.json",
+    ]
