@@ -48,7 +48,10 @@ def _backbone_problems(config: Config) -> Iterator[str]:
 
     settings = config.backbone
     try:
-        check_layers(build_backbone(settings.name), settings.layers)
+        model = build_backbone(settings.name)
+        check_layers(model, settings.layers)
+        mapped = config.contrastive_plus.image_layer
+        check_layers(model, [mapped] if mapped else [], "contrastive_plus.image_layer")
         weights = Path(settings.weights).expanduser()
         if weights.suffix or weights.exists():
             read_state_dict(weights)

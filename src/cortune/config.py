@@ -110,6 +110,7 @@ class ContrastivePlus:
     norm_per_modality: bool
     activation: str
     embedding_size: int | None
+    image_layer: str | None
     batch_size: int
     drop_last: bool
     epochs: int

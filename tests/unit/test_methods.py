@@ -15,6 +15,7 @@ from cortune.errors import InputError, LeakageError
 from cortune.networks.backbones import build_backbone, normalise
 from cortune.networks.device import choose_runtime
 from cortune.networks.heads import Projection, Tagged, pooled_sizes, published_sizes
+from cortune.networks.layers import layer_width
 from cortune.networks.store import load_head, load_network, save_network
 from cortune.tuning import stages
 from cortune.tuning.batches import Batches, SubjectBatches
@@ -33,6 +34,7 @@ PLUS = ContrastivePlus(
     norm_per_modality=True,
     activation="gelu",
     embedding_size=16,
+    image_layer=None,
     batch_size=32,
     drop_last=True,
     epochs=8,
@@ -193,6 +195,45 @@ def test_every_key_of_the_head_does_what_it_says(change, check):
     assert check(METHODS["contrastive_plus"](model, 10, 30, replace(PLUS, **change)).model)
 
 
+def test_the_image_layer_is_what_is_mapped_and_what_lies_beyond_rests():
+    model = build_backbone("alexnet_small", seed=0, num_classes=10).eval()
+    width = layer_width(model, "features.9", 32)
+    settings = replace(PLUS, image_layer="features.9")
+    task = METHODS["contrastive_plus"](model, width, 30, settings)
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        task.model.eval()
+        features = model.features[:10](images).flatten(1)
+        expected = task.model.projection(task.model.image_map(features), "image")
+        torch.testing.assert_close(task.model.embed_images(images), expected)
+    task.objective(images, torch.randn(4, 30)).backward()
+    touched = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert touched == {n for n, _ in model.named_parameters() if n.startswith(
+        tuple(f"features.{i}." for i in range(9))
+    )}  # fmt: skip
+    assert not any(key.startswith("_") for key in task.model.state_dict())
+
+
+def test_a_network_is_tuned_from_a_layer_of_its_own(tmp_path, units, backbone, runtime):
+    settings = replace(PLUS, image_layer="features.12", epochs=4)
+    history, out = tuned(tmp_path, "contrastive_plus", units["subj01"], settings, backbone, runtime)
+    assert history["validation_bound_nats"].iloc[-1] > 0.3
+    before, after = load_network(backbone).backbone, load_network(out.network).backbone
+    changed = {
+        name
+        for (name, a), (_, b) in zip(
+            before.named_parameters(), after.named_parameters(), strict=True
+        )
+        if not torch.equal(a, b)
+    }
+    assert any(name.startswith("features.0") for name in changed)
+    with pytest.raises(InputError, match="contrastive_plus.image_layer.*features"):
+        tuned(
+            tmp_path, "contrastive_plus", units["subj01"],
+            replace(PLUS, image_layer="features.99"), backbone, runtime,
+        )  # fmt: skip
+
+
 def test_keys_of_the_optimisation():
     model = build_backbone("alexnet_small", num_classes=10)
     task = METHODS["contrastive_plus"](
@@ -222,6 +263,7 @@ def test_without_its_improvements_plus_is_contrastive(tmp_path, units, backbone,
         norm_per_modality=False,
         activation="relu",
         embedding_size=None,
+        image_layer=None,
         batch_size=PUBLISHED.batch_size,
         drop_last=False,
         epochs=3,

@@ -101,6 +101,9 @@ class ContrastiveModel(nn.Module):
         Its width is h.
     temperature : float, optional
         Start of a learned temperature; None where it is fixed.
+    image_layer : str, optional
+        Layer of the backbone whose output is mapped, of width `n_scores`, in place of its
+        class scores.
     """
 
     def __init__(
@@ -110,10 +113,15 @@ class ContrastiveModel(nn.Module):
         n_voxels: int | Mapping[str, int],
         projection: Projection,
         temperature: float | None = None,
+        image_layer: str | None = None,
     ) -> None:
         super().__init__()
         n_hidden = projection.out.in_features
         self.backbone = backbone
+        self._layer_output: Tensor | None = None
+        if image_layer is not None:
+            layer = dict(backbone.named_modules())[image_layer]
+            self._hook = layer.register_forward_hook(self._keep)
         self.image_map = nn.Linear(n_scores, n_hidden, bias=False)
         widths = n_voxels if isinstance(n_voxels, Mapping) else {BOTH: n_voxels}
         self.response_maps = nn.ModuleDict(
@@ -129,9 +137,14 @@ class ContrastiveModel(nn.Module):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Embed images (n, 3, s, s): (n, z)."""
-        return self.projection(  # type: ignore[no-any-return]
-            self.image_map(class_scores(self.backbone(images))), IMAGE
-        )
+        scores = class_scores(self.backbone(images))
+        if self._layer_output is not None:
+            scores, self._layer_output = self._layer_output, None
+        return self.projection(self.image_map(scores), IMAGE)  # type: ignore[no-any-return]
+
+    def _keep(self, _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+        # Copied: a later in-place ReLU would change it.
+        self._layer_output = output.flatten(1).clone()
 
     def embed_responses(self, responses: Tensor | Tagged) -> Tensor:
         """Embed responses (n, V), tagged with their subject in a pooled model: (n, z)."""

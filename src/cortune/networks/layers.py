@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def check_layers(model: nn.Module, layers: Sequence[str]) -> None:
-    """Make sure that a network has the named layers.
+def check_layers(model: nn.Module, layers: Sequence[str], where: str = "backbone.layers") -> None:
+    """Make sure that a network has the named layers, which the key `where` names.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def check_layers(model: nn.Module, layers: Sequence[str]) -> None:
         if layer not in names:
             close = difflib.get_close_matches(layer, names, n=3)
             raise InputError(
-                "backbone.layers",
+                where,
                 repr(layer),
                 f"the name of a module of {type(model).__name__}",
                 f"Did you mean {' or '.join(close)}?"
@@ -57,3 +57,14 @@ def captured_layers(model: nn.Module, layers: Sequence[str]) -> Iterator[dict[st
     finally:
         for handle in handles:
             handle.remove()
+
+
+def layer_width(model: nn.Module, layer: str, input_size: int) -> int:
+    """Return the number of features of a layer for square images of a size."""
+    import torch
+
+    was_training = model.training
+    with torch.no_grad(), captured_layers(model.eval(), [layer]) as outputs:
+        model(torch.zeros(1, 3, input_size, input_size))
+    model.train(was_training)
+    return outputs[layer].shape[1]

@@ -110,7 +110,8 @@ def contrastive_plus(
 ) -> Task:
     """Tune contrastively with each improvement that the configuration asks for.
 
-    Not from the paper. Every difference from :func:`contrastive` is one key.
+    Not from the paper. Every difference from :func:`contrastive` is one key. `n_scores` is
+    the width of ``image_layer``, where that is set.
     """
     n_hidden, published_z = published_sizes(n_voxels)
     projection = Projection(
@@ -121,7 +122,9 @@ def contrastive_plus(
         per_modality=settings.norm_per_modality,
     )
     learned = settings.temperature if settings.learn_temperature else None
-    model = ContrastiveModel(backbone, n_scores, n_voxels, projection, learned)
+    model = ContrastiveModel(
+        backbone, n_scores, n_voxels, projection, learned, settings.image_layer
+    )
 
     def temperature() -> Tensor:
         return model.temperature() if learned else torch.tensor(settings.temperature)

@@ -17,7 +17,7 @@ from cortune.data.units import UnitData
 from cortune.networks.backbones import build_backbone, load_backbone
 from cortune.networks.device import Runtime
 from cortune.networks.heads import ContrastiveModel
-from cortune.networks.layers import check_layers
+from cortune.networks.layers import check_layers, layer_width
 from cortune.networks.store import (
     SavedNetwork,
     load_network,
@@ -171,7 +171,12 @@ def tune_network(
     start = load_network(backbone)
     torch.manual_seed(torch_seed(provenance.seed, "head", _entities(outputs.network)))
     n_voxels = unit.responses.shape[1]
-    task = METHODS[method](start.backbone, start.num_classes, n_voxels, settings)
+    width = start.num_classes
+    layer = getattr(settings, "image_layer", None)
+    if layer is not None:
+        check_layers(start.backbone, [layer], f"{method}.image_layer")
+        width = layer_width(start.backbone, layer, unit.images.cache.shape[1])
+    task = METHODS[method](start.backbone, width, n_voxels, settings)
     tune, validation = (
         _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
         for name in ("tune", "validation")
