@@ -26,7 +26,11 @@ def find_problems(configfile: str | Path) -> list[str]:
         config = Config.from_file(configfile)
     except ConfigError as error:
         return str(error).splitlines()
-    return [*_dataset_problems(config), *_backbone_problems(config), *_tuning_problems(config)]
+    problems = [*_dataset_problems(config)]
+    if not problems:
+        # What is transferred where is only known of data sets that can be read.
+        problems += _transfer_problems(config)
+    return [*problems, *_backbone_problems(config), *_tuning_problems(config)]
 
 
 def _dataset_problems(config: Config) -> Iterator[str]:
@@ -40,6 +44,15 @@ def _dataset_problems(config: Config) -> Iterator[str]:
                 _ = project.units
         except CortuneError as error:
             yield f"datasets.{name}: {error}"
+
+
+def _transfer_problems(config: Config) -> Iterator[str]:
+    if not config.transfer.datasets:
+        return
+    try:
+        Project(config).transfers()
+    except CortuneError as error:
+        yield str(error)
 
 
 def _backbone_problems(config: Config) -> Iterator[str]:

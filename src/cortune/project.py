@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cortune.config import Config, SizeCurve
+from cortune.data.problems import nearest, some
 from cortune.data.readers import Reader, open_dataset
 from cortune.data.rois import GROUPS, HEMISPHERES, select_rois
 from cortune.errors import InputError
@@ -437,6 +438,7 @@ class Project:
             for u in self.units
             if u.roi in (self.config.transfer.rois or [u.roi]) and self.other_subjects(u)
         ]
+        self._check_transfer()
         for target in self.versions.transfer_targets():
             sources = {
                 roi
@@ -452,6 +454,29 @@ class Project:
                     if unit.roi in sources and method != LOSO
                 ]
         return list({network.path: network for network in found}.values())
+
+    def _check_transfer(self) -> None:
+        """Refuse ROIs that no source was tuned to, or that no target has."""
+        analysed = {unit.roi for unit in self.units}
+        for index, pair in enumerate(self.config.transfer.datasets):
+            where = f"transfer.datasets.{index}.rois"
+            present = {
+                roi
+                for subject in self.subjects(pair.target)
+                for roi in self.roi_sizes(pair.target, subject, HEMISPHERES[0])
+            }
+            for roi, sources in pair.rois.items():
+                for name, known, of in (
+                    (roi, present, f"ROIs of {pair.target}"),
+                    *((source, analysed, f"ROIs analysed of {pair.source}") for source in sources),
+                ):
+                    if name not in known:
+                        raise InputError(
+                            where,
+                            repr(name),
+                            f"one of the {of}: {some(sorted(known), 8)}",
+                            nearest(name, known) or "Correct the name, or add the ROI.",
+                        )
 
     def _transferred(self) -> list[str]:
         wanted = self.config.transfer.methods

@@ -182,3 +182,16 @@ def test_records_of_what_subjects_share_are_waited_for():
         "nod-sub01.json",
         "nod-shared.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rois", "message"),
+    [
+        ({"V9": ["V1v"]}, r"transfer\.datasets\.0\.rois: found 'V9'.*ROIs of nod"),
+        ({"V1": ["V1"]}, r"transfer\.datasets\.0\.rois: found 'V1'.*analysed of nsd.*V1v"),
+    ],
+)
+def test_rois_that_are_nowhere_are_not_passed_over(rois, message):
+    pair = {"source": "nsd", "target": "nod", "rois": rois}
+    with pytest.raises(InputError, match=message):
+        transferring(datasets=[pair]).transfers()
