@@ -22,6 +22,9 @@ include: "workflow/rules/networks.smk"
 include: "workflow/rules/encoding.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/information.smk"
+include: "workflow/rules/probes.smk"
+include: "workflow/rules/landscape.smk"
+include: "workflow/rules/saliency.smk"
 include: "workflow/rules/report.smk"
 
 

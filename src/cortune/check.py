@@ -30,7 +30,12 @@ def find_problems(configfile: str | Path) -> list[str]:
     if not problems:
         # What is transferred where is only known of data sets that can be read.
         problems += _transfer_problems(config)
-    return [*problems, *_backbone_problems(config), *_tuning_problems(config)]
+    return [
+        *problems,
+        *_backbone_problems(config),
+        *_tuning_problems(config),
+        *_probe_problems(config),
+    ]
 
 
 def _dataset_problems(config: Config) -> Iterator[str]:
@@ -84,3 +89,33 @@ def _tuning_problems(config: Config) -> Iterator[str]:
             "split: found no images for tuning or validation, expected both with tuning.methods = "
             f"{', '.join(config.tuning.methods)}. Raise split.tune and split.validation."
         )
+
+
+def _probe_problems(config: Config) -> Iterator[str]:
+    from cortune.probes import ProbeSpec, probe_problems
+
+    for name, probe in config.probes.items():
+        for problem in probe_problems(ProbeSpec(**probe.source()), config.backbone.input_size):
+            yield f"probes.{name}: {problem}"
+    yield from _layer_problems(config)
+
+
+def _layer_problems(config: Config) -> Iterator[str]:
+    """Yield layers of probes and of saliency that the backbone does not have."""
+    from cortune.networks.backbones import build_backbone
+    from cortune.networks.layers import check_layers
+
+    wanted = {f"probes.{name}.layer": probe.layer for name, probe in config.probes.items()}
+    if wanted and config.saliency is not None:
+        wanted["saliency.layer"] = config.saliency.layer
+    if not wanted:
+        return
+    try:
+        backbone = build_backbone(config.backbone.name)
+    except CortuneError:
+        return  # said of the backbone already
+    for key, layer in wanted.items():
+        try:
+            check_layers(backbone, [layer], key)
+        except CortuneError as error:
+            yield str(error)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
@@ -211,6 +212,46 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Labelled images that linear probes of the networks classify."""
+
+    kind: str
+    root: str | None
+    split: str
+    layer: str
+    images_per_class: int | None
+    n_images: int | None
+    n_classes: int | None
+    penalty: float
+    max_iter: int
+
+    def source(self) -> dict[str, Any]:
+        """Return what :class:`cortune.probes.ProbeSpec` is made of."""
+        numbers = ("images_per_class", "n_images", "n_classes")
+        found = {key: getattr(self, key) or 0 for key in numbers}
+        return {"kind": self.kind, "root": self.root or "", "split": self.split, **found}
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The landscape of networks by their predictions."""
+
+    methods: list[str]
+    n_permutations: int
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Where networks look for their classes, and to which side."""
+
+    probe: str | None
+    layer: str
+    attribution: str
+    n_images: int
+    n_permutations: int
+
+
+@dataclass(frozen=True)
 class Cortex:
     """Maps on the cortical surface."""
 
@@ -237,6 +278,9 @@ class Config:
     encoding: Encoding
     statistics: Statistics
     transfer: Transfer
+    probes: dict[str, Probe]
+    landscape: Landscape | None
+    saliency: Saliency | None
     cortex: Cortex
 
     @classmethod
@@ -324,14 +368,23 @@ def _with_defaults(value: Any, rule: Mapping[str, Any], layout: str | None = Non
                     if isinstance(other, dict)
                     else value[key]
                 )
-        if rule is schema() and isinstance(filled.get("tuning"), dict) and filled.get("datasets"):
-            filled["tuning"].setdefault("dataset", next(iter(filled["datasets"])))
+        if rule is schema():
+            _fill_names(filled)
         return filled
     if isinstance(value, list) and isinstance(rule.get("items"), dict):
         return [_with_defaults(item, rule["items"], layout) for item in value]
     if rule.get("type") == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     return value
+
+
+def _fill_names(config: dict[str, Any]) -> None:
+    """Fill in the names that the schema has no default for: the first data set and probe."""
+    for section, key, names in (("tuning", "dataset", "datasets"), ("saliency", "probe", "probes")):
+        known = config.get(names)
+        unnamed = isinstance(config.get(section), dict) and config[section].get(key) is None
+        if unnamed and isinstance(known, dict) and known:
+            config[section][key] = next(iter(known))
 
 
 def _fits(item: Mapping[str, Any], layout: str) -> bool:
@@ -411,6 +464,7 @@ def _cross_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield from _layout_problems(name, dataset)
     yield from _size_curve_problems(config)
     yield from _transfer_problems(config)
+    yield from _probe_problems(config)
     if "tune_test" in config["encoding"]["protocols"] and config["features"]["images"] != "all":
         yield (
             "encoding.protocols: found tune_test with features.images = test, expected all: it "
@@ -460,6 +514,25 @@ def _transfer_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}.target: found {pair['target']!r}, expected one of {known}."
 
 
+def _probe_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name, probe in config["probes"].items():
+        kind, own = probe["kind"], ("n_images", "n_classes")
+        needed, foreign = (own, ("root",)) if kind == "scenes" else (("root",), own)
+        for key in needed:
+            if probe[key] is None:
+                yield f"probes.{name}.{key}: found nothing, expected it with kind: {kind}. Set it."
+        for key in foreign:
+            if probe[key] is not None:
+                other = "another kind" if kind == "scenes" else "kind: scenes"
+                yield f"probes.{name}.{key}: found under kind: {kind}, expected under {other}."
+    saliency, known = config["saliency"], list(config["probes"])
+    if saliency and saliency["probe"] is not None and saliency["probe"] not in known:
+        close = difflib.get_close_matches(saliency["probe"], known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        expected = f"one of {', '.join(known)}" if known else "a probe, of which there is none"
+        yield f"saliency.probe: found {saliency['probe']!r}, expected {expected}.{hint}"
+
+
 def _size_curve_problems(config: Mapping[str, Any]) -> Iterator[str]:
     curve, folds = config["encoding"]["size_curve"], config["encoding"]["folds"]
     least = 3 * folds
@@ -481,6 +554,9 @@ def _build(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, Mapping):
         hints = get_type_hints(kind)
         return kind(**{f.name: _build(hints[f.name], value[f.name]) for f in fields(kind)})
+    if get_origin(kind) is UnionType and isinstance(value, Mapping):
+        kinds = [each for each in get_args(kind) if is_dataclass(each)]
+        return _build(kinds[0], value) if kinds else value
     if get_origin(kind) is dict and is_dataclass(get_args(kind)[1]):
         return {key: _build(get_args(kind)[1], item) for key, item in value.items()}
     if get_origin(kind) is list and is_dataclass(get_args(kind)[0]):

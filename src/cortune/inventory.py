@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,10 @@ class StoredVersion:
 def used_versions(configs: Iterable[Versions]) -> set[tuple[str, str]]:
     """Return the (stage, version) pairs that some configurations use."""
     return {
-        (stage, versions.of(stage, dataset, method))
+        (stage, versions.of(stage, *scope))
         for versions in configs
-        for stage, dataset, method in scopes(versions)
+        for stage, *scope in versions.scopes()
     }
-
-
-def scopes(versions: Versions) -> Iterator[tuple[str, str, str]]:
-    """Yield every stage, data set and method of a configuration."""
-    for stage in STAGES:
-        for dataset in versions.config["datasets"]:
-            for method in versions.config["tuning"]["methods"]:
-                yield stage, dataset, method
 
 
 def stored_versions(results: str | Path, configs: list[Versions]) -> list[StoredVersion]:
@@ -92,7 +84,7 @@ def _difference(stage: str, folder: Path, versions: Versions) -> str:
             told += _changes(key, value, now)
     now_inputs = {
         (name, version)
-        for scope in scopes(versions)
+        for scope in versions.scopes()
         if scope[0] == stage
         for name, version in versions.inputs(*scope).items()
     }

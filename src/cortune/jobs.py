@@ -53,7 +53,7 @@ class Job:
         target = self.wildcards.get("target")
         if target is not None:
             return str(target)
-        if version is None or self.method is not None:
+        if version is None or self.method is not None or self.probe is not None:
             return self.project.dataset
         return self.project.dataset_of(self.stage, version)
 
@@ -62,6 +62,12 @@ class Job:
         """The tuning method, where the job has one."""
         method = self.wildcards.get("method")
         return None if method is None else str(method)
+
+    @property
+    def probe(self) -> str | None:
+        """The probe, where the job has one."""
+        probe = self.wildcards.get("probe")
+        return None if probe is None else str(probe)
 
     def encoding_settings(self) -> Settings:
         """Return what an encoding model is under the job's configuration."""
@@ -88,7 +94,7 @@ class Job:
             If the files asked for belong to another configuration.
         """
         provenance = self.project.versions.provenance(
-            self.stage, self.dataset, self.method, raw=raw, notes=notes
+            self.stage, self.dataset, self.method, self.probe, raw=raw, notes=notes
         )
         asked = self.wildcards.get("version", provenance.version)
         if asked != provenance.version:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cortune.config import Config, SizeCurve
 from cortune.data.problems import nearest, some
@@ -35,6 +35,35 @@ class Unit:
     hemisphere: str
     roi: str
     n_voxels: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, once however many units share it; empty where it has no such entity.
+
+    A pooled network has no subject, the untuned one nothing but its method.
+    """
+
+    method: str
+    subject: str
+    hemisphere: str
+    roi: str
+    path: str
+
+    @property
+    def model(self) -> str:
+        """Name in tables, such as ``contrastive subj01 lh V1v``."""
+        return " ".join(filter(None, (self.method, self.subject, self.hemisphere, self.roi)))
+
+    @property
+    def owner(self) -> str:
+        """Folder of all networks of a method and a subject, or of a method that has none."""
+        return f"sub-{self.subject}" if self.subject else SHARED
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Folder of its files within that of its owner and method."""
+        return entity_path(hemisphere=self.hemisphere, roi=self.roi)
 
 
 @dataclass(frozen=True)
@@ -201,9 +230,13 @@ class Project:
         hemisphere: str | None = None,
         roi: str | None = None,
         method: str | None = None,
+        probe: str | None = None,
     ) -> str:
-        """Return ``results/<stage>/<version>/sub-…/…/<name>``."""
-        version = self.versions.of(stage, dataset, method)
+        """Return ``results/<stage>/<version>/sub-…/…/<name>``.
+
+        The method decides version and folder, data set and probe the version alone.
+        """
+        version = self.versions.of(stage, dataset, method, probe)
         entities = entity_path(subject=subject, hemisphere=hemisphere, roi=roi, method=method)
         return (Path(self.results) / stage / version / entities / name).as_posix()
 
@@ -313,6 +346,18 @@ class Project:
             files["tabulate_transfer"] = ("transfer_subjects.csv", "transfer_datasets.csv")
         if self.targets("size_curve"):
             files["tabulate_size_curve"] = ("size_curve.csv",)
+        if self.probes:
+            files["tabulate_probes"] = ("probes.csv",)
+        if self.has_landscape:
+            files["embed_networks"] = (
+                "dissimilarity.csv",
+                "landscape.csv",
+                "landscape_axes.csv",
+                "landscape_tests.csv",
+            )
+        if self.has_saliency:
+            names = ("lateralization.csv", "lateralization_tests.csv")
+            files["tabulate_lateralization"] = names
         return [self.path(stage, name) for stage, names in files.items() for name in names]
 
     def figures(self) -> list[str]:
@@ -334,15 +379,30 @@ class Project:
             files["plot_information"] = ("information_by_roi.png",)
         if self.targets("size_curve"):
             files["plot_size_curve"] = ("size_curve.png",)
+        if self.probes:
+            files["plot_probes"] = ("probe_accuracy.png",)
+            files["plot_forgetting"] = ("encoding_gain_against_forgetting.png",)
+        if self.has_landscape:
+            files["plot_landscape"] = (
+                "landscape_inpca.png",
+                "landscape_spaces.png",
+                "landscape_clusters.png",
+            )
+        if self.has_saliency:
+            files["plot_saliency"] = (
+                "saliency_maps.png",
+                "laterality.png",
+                "laterality_distributions.png",
+                "saliency_examples.png",
+            )
         return [self.path(stage, name) for stage, names in files.items() for name in names]
 
     def current_versions(self) -> dict[str, str]:
-        """Return the version of every stage, by method or data set where it depends on them."""
-        found: dict[str, str] = {}
-        for stage in STAGES:
-            for dataset in self.config.datasets:
-                for method in self.config.tuning.methods:
-                    found[f"{stage}/{dataset}/{method}"] = self.versions.of(stage, dataset, method)
+        """Return the version of every stage, by what it depends on: data set, method, probe."""
+        found = {
+            "/".join(filter(None, (stage, *scope))): self.versions.of(stage, *scope)
+            for stage, *scope in self.versions.scopes()
+        }
         return _shortened(found)
 
     def benchmarks(self) -> dict[str, list[str]]:
@@ -494,6 +554,98 @@ class Project:
         name = f"to-{target}/{source}/method-{method}/transfer.h5"
         path = (Path(self.results) / "transfer_dataset" / version / name).as_posix()
         return TransferredNetwork(target, subject, unit.hemisphere, roi, method, path)
+
+    # ---- probes, and what is made from them
+
+    @property
+    def probes(self) -> list[str]:
+        """Names of the probes, sorted."""
+        return self.versions.probes
+
+    @property
+    def has_landscape(self) -> bool:
+        """Whether networks are placed in a landscape."""
+        return bool(self.probes) and self.config.landscape is not None
+
+    @property
+    def has_saliency(self) -> bool:
+        """Whether saliency is mapped."""
+        return bool(self.probes) and self.config.saliency is not None
+
+    @cached_property
+    def networks(self) -> list[Network]:
+        """Every network of the configured methods, once, in the order of methods and units."""
+        found = []
+        for method in self.config.tuning.methods:
+            for unit in self.units:
+                names = _entities(unit)
+                if method in POOLED and method != LOSO:
+                    names["subject"] = ""
+                if method == UNTUNED:
+                    names = dict.fromkeys(names, "")
+                found.append(Network(method, path=self.network(unit, method), **names))
+        return list(dict.fromkeys(found))
+
+    def networks_of(self, owner: str, method: str) -> list[Network]:
+        """Return the networks of one method and owner, :attr:`Network.owner`."""
+        return [n for n in self.networks if (n.owner, n.method) == (owner, method)]
+
+    def probe_images(self, name: str, probe: str | None = None) -> str:
+        """Return the path of a file of a probe's prepared images, by default saliency's."""
+        probe = probe or self._saliency_probe
+        return self.path("prepare_probe", f"probe-{probe}/{name}", probe=probe)
+
+    @property
+    def _saliency_probe(self) -> str:
+        saliency = self.config.saliency
+        return "" if saliency is None else saliency.probe or ""
+
+    def probe_folder(self, owner: str, method: str, probe: str | None = None) -> Path:
+        """Return the folder of the probes of all networks of an owner and method.
+
+        The probe is by default that of saliency.
+        """
+        probe = probe or self._saliency_probe
+        version = self.versions.of("probe_network", method=method, probe=probe)
+        inside = f"{version}/probe-{probe}/{owner}/method-{method}"
+        return Path(self.results, "probe_network", inside)
+
+    def saliency_folder(self, owner: str, method: str) -> Path:
+        """Return the folder of the saliency of all networks of an owner and method."""
+        version = self.versions.of("map_saliency", method=method)
+        return Path(self.results, "map_saliency", f"{version}/{owner}/method-{method}")
+
+    def probe_folders(self) -> list[str]:
+        """Return the folders of the probes of all networks."""
+        found = [
+            self.probe_folder(network.owner, network.method, probe).as_posix()
+            for probe in self.probes
+            for network in self.networks
+        ]
+        return list(dict.fromkeys(found))
+
+    def saliency_folders(self) -> list[str]:
+        """Return the folders of the saliency of all networks."""
+        found = [self.saliency_folder(n.owner, n.method).as_posix() for n in self.networks]
+        return list(dict.fromkeys(found))
+
+    def probed(self, network: Network, probe: str) -> str:
+        """Return the path of a network's probe."""
+        folder = self.probe_folder(network.owner, network.method, probe)
+        return (folder / network.folder / "probe.h5").as_posix()
+
+    def saliency(self, network: Network) -> str:
+        """Return the path of a network's saliency."""
+        folder = self.saliency_folder(network.owner, network.method)
+        return (folder / network.folder / "saliency.h5").as_posix()
+
+    def all_probed(self) -> list[str]:
+        """Return the paths of the probes of all networks."""
+        return [self.probed(network, probe) for probe in self.probes for network in self.networks]
+
+    def all_saliency(self) -> list[str]:
+        """Return the paths of the saliency of all networks."""
+        return [self.saliency(network) for network in self.networks]
 
     @property
     def _curve(self) -> SizeCurve:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -39,10 +39,12 @@ class Stage:
     number : int
         Algorithm number; raise it when the code gives other results for the same config.
     reads : tuple of str
-        Dotted configuration keys; ``{dataset}`` stands for the data set of the scope.
+        Dotted configuration keys; ``{dataset}`` and ``{probe}`` stand for the data set and
+        the probe of the scope.
     consumes : tuple of str
-        Stages read from. ``backbone``, ``network``, ``recipe`` and ``transfer_targets`` are
-        resolved by the configuration and the method (:meth:`Versions.consumed`).
+        Stages read from. ``backbone``, ``network``, ``recipe``, ``transfer_targets`` and
+        ``every_probe`` are resolved by the configuration and the method
+        (:meth:`Versions.consumed`).
     every : bool
         Consume the stages for every configured method, not for one.
     """
@@ -54,10 +56,15 @@ class Stage:
 
 
 TARGETS = "transfer_targets"
+PROBES = "every_probe"
 _NETWORKS = ("prepare_backbone", "pretrain_backbone", "tune_network", "tune_pooled")
 _SOURCE = tuple(
     f"datasets.{{dataset}}.{key}"
     for key in ("layout", "root", "stim_info", "space", "repeats", "sessions", "coco_of")
+)
+_PROBE = tuple(
+    f"probes.{{probe}}.{key}"
+    for key in ("kind", "root", "split", "images_per_class", "n_images", "n_classes")
 )
 _UNITS = (
     "tuning.dataset",
@@ -164,6 +171,31 @@ STAGES: dict[str, Stage] = {
         ("encode_roi", "transfer_subject", "transfer_targets"),
         every=True,
     ),
+    "prepare_probe": Stage(1, ("seed", "backbone.input_size", *_PROBE)),
+    "probe_network": Stage(
+        1,
+        ("probes.{probe}.layer", "probes.{probe}.penalty", "probes.{probe}.max_iter"),
+        ("prepare_probe", "network"),
+    ),
+    "map_saliency": Stage(
+        1,
+        (
+            "seed",
+            "saliency.probe",
+            "saliency.layer",
+            "saliency.attribution",
+            "saliency.n_images",
+        ),
+        ("prepare_probe", "probe_network", "network"),
+    ),
+    "tabulate_probes": Stage(1, _UNITS, (PROBES,), every=True),
+    "tabulate_lateralization": Stage(
+        1,
+        (*_UNITS, "seed", "statistics.n_bootstrap", "saliency.n_permutations"),
+        ("map_saliency",),
+        every=True,
+    ),
+    "embed_networks": Stage(1, (*_UNITS, "seed", "landscape"), (PROBES,), every=True),
     "plot_encoding": Stage(1, (), ("tabulate_encoding", "tabulate_comparison")),
     "plot_cortex": Stage(
         1, ("cortex.surface", *_UNITS), ("tabulate_encoding", "prepare_responses")
@@ -173,7 +205,14 @@ STAGES: dict[str, Stage] = {
     "plot_information": Stage(1, (), ("bound_information",)),
     "plot_transfer": Stage(1, (), ("tabulate_transfer", "tabulate_encoding")),
     "plot_tuning": Stage(1, _UNITS, ("network",), every=True),
+    "plot_probes": Stage(1, (), ("tabulate_probes",)),
+    "plot_forgetting": Stage(1, (), ("tabulate_probes", "tabulate_encoding")),
+    "plot_landscape": Stage(1, (), ("embed_networks",)),
+    "plot_saliency": Stage(1, _UNITS, ("tabulate_lateralization", "prepare_probe")),
 }
+
+PROBE_STAGES = ("prepare_probe", "probe_network")
+"""Stages that have a version for each probe; the others have one for all."""
 
 # The configuration section that holds each tuning method's recipe.
 RECIPES: dict[str, tuple[str, ...]] = {
@@ -256,13 +295,24 @@ class Versions:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = config
-        self._known: dict[tuple[str, str, str | None], str] = {}
+        self._known: dict[tuple[str, str, str | None, str], str] = {}
 
     @cached_property
     def _methods(self) -> tuple[str, ...]:
         return tuple(look_up(self.config, "tuning.methods"))
 
-    def of(self, stage: str, dataset: str | None = None, method: str | None = None) -> str:
+    @property
+    def probes(self) -> list[str]:
+        """Names of the probes, in an order that the configuration's does not decide."""
+        return sorted(look_up(self.config, "probes") or {})
+
+    def of(
+        self,
+        stage: str,
+        dataset: str | None = None,
+        method: str | None = None,
+        probe: str | None = None,
+    ) -> str:
         """Return the version of a stage, such as ``1-0a1b2c3d``.
 
         Parameters
@@ -273,46 +323,71 @@ class Versions:
             Default: the data set the networks are tuned on.
         method : str, optional
             Tuning method, where the stage depends on it.
+        probe : str, optional
+            Default: the probe of saliency.
         """
-        dataset = dataset or str(look_up(self.config, "tuning.dataset"))
-        key = (stage, dataset, method)
+        dataset, probe = self._resolved(dataset, probe)
+        key = (stage, dataset, method, probe)
         if key not in self._known:
             content = {
                 "stage": stage,
                 "number": STAGES[stage].number,
                 "dataset": dataset if self._has_dataset(stage) else None,
-                "config": self.reads(stage, dataset, method),
-                "inputs": self.inputs(stage, dataset, method),
+                "config": self.reads(stage, dataset, method, probe),
+                "inputs": self.inputs(stage, dataset, method, probe),
             }
             digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
             self._known[key] = f"{STAGES[stage].number}-{digest[:8]}"
         return self._known[key]
 
-    def reads(self, stage: str, dataset: str, method: str | None = None) -> dict[str, Any]:
+    def _resolved(self, dataset: str | None, probe: str | None) -> tuple[str, str]:
+        """Return the data set and probe of a scope, defaults filled in."""
+        dataset = dataset or str(look_up(self.config, "tuning.dataset"))
+        return dataset, probe or str(look_up(self.config, "saliency.probe") or "")
+
+    def reads(
+        self, stage: str, dataset: str, method: str | None = None, probe: str | None = None
+    ) -> dict[str, Any]:
         """Return the configuration values that a stage reads, by dotted key."""
-        keys = [key.format(dataset=dataset) for key in STAGES[stage].reads]
+        dataset, probe = self._resolved(dataset, probe)
+        keys = [key.format(dataset=dataset, probe=probe) for key in STAGES[stage].reads]
         if "recipe" in STAGES[stage].consumes and method is not None:
             keys += RECIPES[method]
         return {key: look_up(self.config, key) for key in keys}
 
-    def inputs(self, stage: str, dataset: str, method: str | None = None) -> dict[str, str]:
+    def inputs(
+        self, stage: str, dataset: str, method: str | None = None, probe: str | None = None
+    ) -> dict[str, str]:
         """Return the versions of the stages that a stage consumes."""
         if not STAGES[stage].every:
             return {
-                name: self.of(name, self._scope(name, dataset), method)
+                name: self.of(name, self._scope(name, dataset), method, probe)
                 for name in self.consumed(stage, dataset, method)
             }
         found = {}
         for each in self._methods:
             for name in self.consumed(stage, dataset, each):
-                if name != TARGETS:
+                if name == TARGETS:
+                    for target in self.transfer_targets():
+                        found[f"transfer_dataset/{target}/{each}"] = self.of(
+                            "transfer_dataset", target, each
+                        )
+                elif name == PROBES:
+                    for one in self.probes:
+                        found[f"probe_network/{one}/{each}"] = self.of(
+                            "probe_network", dataset, each, one
+                        )
+                else:
                     found[f"{name}/{each}"] = self.of(name, dataset, each)
-                    continue
-                for target in self.transfer_targets():
-                    found[f"transfer_dataset/{target}/{each}"] = self.of(
-                        "transfer_dataset", target, each
-                    )
         return found
+
+    def scopes(self) -> Iterator[tuple[str, str, str, str | None]]:
+        """Yield every stage, data set, method and, where it has one, probe."""
+        for stage in STAGES:
+            for dataset in look_up(self.config, "datasets"):
+                for method in self._methods:
+                    for probe in self.probes if stage in PROBE_STAGES else [None]:
+                        yield stage, dataset, method, probe
 
     def transfer_targets(self) -> list[str]:
         """Return the data sets that networks are transferred to."""
@@ -354,25 +429,26 @@ class Versions:
         return look_up(self.config, f"datasets.{dataset}.simulate") is not None
 
     def _has_dataset(self, stage: str) -> bool:
-        return stage not in ("prepare_backbone", "pretrain_backbone")
+        return stage not in ("prepare_backbone", "pretrain_backbone", "prepare_probe")
 
     def provenance(
         self,
         stage: str,
         dataset: str | None = None,
         method: str | None = None,
+        probe: str | None = None,
         *,
         raw: Mapping[str, str] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> Provenance:
         """Return the provenance that artifacts of a stage embed."""
-        dataset = dataset or str(look_up(self.config, "tuning.dataset"))
+        dataset, probe = self._resolved(dataset, probe)
         return Provenance(
             stage=stage,
-            version=self.of(stage, dataset, method),
+            version=self.of(stage, dataset, method, probe),
             seed=int(look_up(self.config, "seed") or 0),
-            config=self.reads(stage, dataset, method),
-            inputs=self.inputs(stage, dataset, method),
+            config=self.reads(stage, dataset, method, probe),
+            inputs=self.inputs(stage, dataset, method, probe),
             raw=raw or {},
             notes=notes or {},
         )

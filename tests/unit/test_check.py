@@ -80,6 +80,56 @@ def test_backbone_problems(tmp_path, tree, backbone, words):
         assert word in problem
 
 
+SCENES = {"kind": "scenes", "n_images": 50, "n_classes": 5}
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"probes": {"a": {"kind": "image_folder", "root": "nowhere"}}},
+            ["probes.a", "nowhere", "no folder"],
+        ),
+        (
+            {"probes": {"a": {**SCENES, "n_images": 5}}},
+            ["probes.a", "5 scenes", "two scenes of each"],
+        ),
+        (
+            {"probes": {"a": {**SCENES, "layer": "clasifier.5"}}},
+            ["probes.a.layer", "clasifier.5", "Did you mean classifier.5"],
+        ),
+        (
+            {"probes": {"a": SCENES}, "saliency": {"layer": "feature.12"}},
+            ["saliency.layer", "feature.12", "Did you mean features.12"],
+        ),
+    ],
+)
+def test_probe_problems(tmp_path, tree, sections, words):
+    (problem,) = find_problems(configuration(tmp_path, **sections))
+    for word in words:
+        assert word in problem
+
+
+def test_every_picture_of_a_probe_is_looked_at(tmp_path, tree):
+    from PIL import Image
+
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (80, 80)).save(tmp_path / "pets" / name / f"{number}.png")
+    probes = {"pets": {"kind": "image_folder", "root": str(tmp_path / "pets")}}
+    path = configuration(tmp_path, probes=probes, landscape={}, saliency={})
+    assert find_problems(path) == []
+    (tmp_path / "pets/dog/1.png").write_bytes(b"no picture")
+    (problem,) = find_problems(path)
+    assert problem.startswith("probes.pets") and "1.png" in problem
+
+
+def test_a_layer_of_saliency_that_is_not_used_is_no_problem(tmp_path, tree):
+    path = configuration(tmp_path, saliency={"layer": "feature.12"})
+    assert find_problems(path) == []
+
+
 def test_configuration_problems(tmp_path):
     path = configuration(tmp_path, contrastive={"temprature": 1})
     assert find_problems(path) == ["contrastive.temprature: unknown key; did you mean temperature?"]

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import fields, is_dataclass
-from typing import get_type_hints
+from typing import get_args, get_origin, get_type_hints
 
 import jsonschema
 import pytest
 import yaml
 
 from cortune.config import Config, ConfigError, document, schema
+from cortune.probes import ProbeSpec
 from cortune.versions import canonical_json
 
+SCENES = {"kind": "scenes", "n_images": 50, "n_classes": 5}
 SIMULATED = {"layout": "algonauts2023", "subjects": ["subj01"], "simulate": {}}
 
 
@@ -48,6 +50,7 @@ def test_every_leaf_has_a_default_but_the_required_and_derived():
         "datasets.*.layout",
         "datasets.*.simulate.vertices",
         "tuning.dataset",
+        "probes.*.kind",
     }
 
 
@@ -56,8 +59,13 @@ def test_typed_view_has_the_keys_of_the_schema():
         own = {field.name for field in fields(kind)}
         assert own == set(rule["properties"]), where
         for name, hint in get_type_hints(kind).items():
-            if isinstance(hint, type) and is_dataclass(hint):
-                compare(hint, rule["properties"][name], f"{where}.{name}")
+            inside = rule["properties"][name]
+            for each in (hint, *get_args(hint)):
+                if is_dataclass(each):
+                    inside = inside.get("items", inside) if get_origin(hint) is list else inside
+                    of_each = get_origin(hint) is dict
+                    inside = inside["additionalProperties"] if of_each else inside
+                    compare(each, inside, f"{where}.{name}")
 
     compare(Config, schema(), "config")
 
@@ -99,6 +107,24 @@ def test_filling_defaults_is_idempotent():
             {"encoding": {"protocols": ["tune_test"]}},
             ["encoding.protocols", "features.images", "all"],
         ),
+        ({"probes": {"a": {}}}, ["probes.a", "'kind'"]),
+        ({"probes": {"a": {"kind": "image_foldr"}}}, ["probes.a.kind", "image_folder?"]),
+        ({"probes": {"a": {"kind": "sun397"}}}, ["probes.a.root", "nothing", "sun397"]),
+        (
+            {"probes": {"a": {"kind": "scenes", "n_images": 50}}},
+            ["probes.a.n_classes", "nothing", "scenes"],
+        ),
+        (
+            {"probes": {"a": {"kind": "sun397", "root": "data", "n_images": 50}}},
+            ["probes.a.n_images", "under kind: sun397", "kind: scenes"],
+        ),
+        ({"probes": {"a": {**SCENES, "root": "data"}}}, ["probes.a.root", "another kind"]),
+        (
+            {"probes": {"scenes": SCENES}, "saliency": {"probe": "scens"}},
+            ["saliency.probe", "'scens'", "Did you mean scenes?"],
+        ),
+        ({"saliency": {"probe": "scenes"}}, ["saliency.probe", "'scenes'", "there is none"]),
+        ({"landscape": {"methods": ["tsne"]}}, ["landscape.methods.0", "'tsne'", "inpca"]),
         ({"device": "gpu"}, ["device", "'gpu'"]),
         ({"seed": -1}, ["seed", "-1"]),
         ({"seed": "one"}, ["seed", "'one'", "integer"]),
@@ -128,6 +154,30 @@ def test_wrong_data_sets_are_named(dataset, words):
         Config.from_mapping({"datasets": {"nsd": dataset}})
     for word in words:
         assert word in str(caught.value)
+
+
+def test_the_first_probe_is_that_of_saliency():
+    probes = {"b": SCENES, "a": SCENES}
+    config = Config.from_mapping(minimal(probes=probes, saliency={}))
+    assert config.saliency.probe == "b"
+    assert Config.from_mapping(config.as_dict()) == config
+    named = Config.from_mapping(minimal(probes=probes, saliency={"probe": "a"}))
+    assert named.saliency.probe == "a"
+
+
+def test_landscape_and_saliency_are_off_unless_asked_for():
+    config = Config.from_mapping(minimal())
+    assert (config.probes, config.landscape, config.saliency) == ({}, None, None)
+    config = Config.from_mapping(minimal(landscape={}, saliency={}))
+    assert config.landscape.methods == ["inpca", "mds", "umap"]
+    assert (config.saliency.layer, config.saliency.probe) == ("features.12", None)
+
+
+def test_a_probe_says_where_its_images_come_from():
+    probes = {"a": SCENES, "b": {"kind": "imagenet", "root": "data", "images_per_class": 3}}
+    found = Config.from_mapping(minimal(probes=probes)).probes
+    assert ProbeSpec(**found["a"].source()) == ProbeSpec("scenes", n_images=50, n_classes=5)
+    assert ProbeSpec(**found["b"].source()) == ProbeSpec("imagenet", "data", "val", 3)
 
 
 def test_all_problems_come_at_once():

@@ -24,6 +24,10 @@ BASE = {
     "backbone": {"name": "alexnet_small", "weights": "pretrain", "input_size": 64},
     "tuning": {"methods": ["untuned", "regression", "contrastive", "pooled_mean", "pooled_loso"]},
 }
+PROBES = {
+    "scenes": {"kind": "scenes", "n_images": 100, "n_classes": 5},
+    "more": {"kind": "sun397", "root": "data"},
+}
 
 
 def project(**changes):
@@ -99,6 +103,91 @@ def test_tables_follow_the_methods():
     assert "information.csv" in names and "size_curve.csv" not in names
     alone = {path.rsplit("/", 1)[1] for path in project(tuning={"methods": ["untuned"]}).tables()}
     assert "information.csv" not in alone
+
+
+def test_every_network_is_named_once():
+    found = project()
+    networks = found.networks
+    assert len(networks) == len({network.model for network in networks}) == 1 + 3 * 8 + 4
+    assert len({network.path for network in networks}) == len(networks)
+    names = [network.model for network in networks]
+    assert names[0] == "untuned"
+    assert {"contrastive subj01 lh V1v", "pooled_mean lh V1v", "pooled_loso subj02 rh PPA"} <= {
+        *names
+    }
+    by_owner = {(n.owner, n.method) for n in networks}
+    assert by_owner == {("shared", "untuned"), ("shared", "pooled_mean")} | {
+        (f"sub-{subject}", method)
+        for subject in ("subj01", "subj02")
+        for method in ("regression", "contrastive", "pooled_loso")
+    }
+    members = found.networks_of("shared", "pooled_mean")
+    assert [(n.hemisphere, n.roi) for n in members] == [
+        (hemisphere, roi) for hemisphere in ("lh", "rh") for roi in ("V1v", "PPA")
+    ]
+
+
+def test_probes_and_saliency_of_a_network_lie_in_the_folder_of_its_job():
+    found = project(probes=PROBES, saliency={})
+    for probe in PROBES:
+        for network in found.networks:
+            folder = found.probe_folder(network.owner, network.method, probe)
+            assert folder.as_posix() in found.probe_folders()
+            assert found.probed(network, probe).startswith(f"{folder.as_posix()}/")
+    for network in found.networks:
+        folder = found.saliency_folder(network.owner, network.method)
+        assert found.saliency(network).startswith(f"{folder.as_posix()}/")
+    assert len(found.probe_folders()) == 2 * len(found.saliency_folders()) == 2 * 8
+    probed, saliency = found.all_probed(), found.all_saliency()
+    assert len(set(probed)) == len(probed) == 2 * len(set(saliency)) == 2 * len(found.networks)
+    one = next(n for n in found.networks if n.model == "contrastive subj01 lh V1v")
+    assert found.probed(one, "scenes").endswith(
+        "/probe-scenes/sub-subj01/method-contrastive/hemi-lh/roi-V1v/probe.h5"
+    )
+    assert found.probed(found.networks[0], "more").endswith(
+        "/probe-more/shared/method-untuned/probe.h5"
+    )
+    assert found.probe_images("images.npy", "more").endswith("/probe-more/images.npy")
+    # Saliency has the first probe, unless it names another.
+    assert found.probe_images("images.npy") == found.probe_images("images.npy", "scenes")
+    folders = [found.probe_folder("shared", "untuned", probe) for probe in (None, "scenes")]
+    assert folders[0] == folders[1]
+
+
+def test_a_new_subject_leaves_the_probes_of_others_where_they_are():
+    nsd = {**BASE["datasets"]["nsd"], "subjects": ["subj01", "subj02", "subj03"]}
+    before = project(probes=PROBES)
+    after = project(probes=PROBES, datasets={"nsd": nsd})
+    kept = {path for path in before.probe_folders() if "pooled" not in path}
+    assert kept < set(after.probe_folders())
+
+
+@pytest.mark.parametrize(
+    ("sections", "made"),
+    [
+        ({}, set()),
+        ({"landscape": {}, "saliency": {}}, set()),
+        ({"probes": PROBES}, {"probes.csv", "probe_accuracy.png"}),
+        ({"probes": PROBES, "landscape": {}}, {"landscape.csv", "landscape_inpca.png"}),
+        ({"probes": PROBES, "saliency": {}}, {"lateralization.csv", "laterality.png"}),
+    ],
+)
+def test_landscape_and_saliency_need_a_section_and_a_probe(sections, made):
+    found = project(**sections)
+    names = {path.rsplit("/", 1)[1] for path in [*found.tables(), *found.figures()]}
+    assert made <= names
+    kinds = {"landscape": "landscape.csv", "saliency": "lateralization.csv"}
+    for section, table in kinds.items():
+        assert (table in names) == ({"probes", section} <= set(sections))
+    assert ("probes.csv" in names) == ("probes" in sections)
+
+
+def test_versions_of_every_probe_are_listed():
+    versions = project(probes=PROBES).current_versions()
+    for probe in PROBES:
+        assert f"probe_network/nsd/contrastive/{probe}" in versions
+        assert f"prepare_probe/nsd/untuned/{probe}" in versions
+    assert "tabulate_probes" in versions
 
 
 def test_versions_by_stage_are_short_where_they_can_be():

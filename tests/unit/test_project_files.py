@@ -63,7 +63,7 @@ def test_every_rule_has_log_benchmark_environment_and_resources(repository):
                 "script:",
             ):
                 assert word in rule, (path.name, rule.split(":")[0], word)
-            if re.match("tune|extract_features|pretrain", rule):
+            if re.match("tune|extract_features|pretrain|transfer|probe_network|map_sal", rule):
                 assert "gpu=" in rule
 
 

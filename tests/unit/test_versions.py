@@ -16,6 +16,9 @@ BASE = {
         "nsd": {"layout": "algonauts2023", "subjects": ["subj01"], "rois": ["V1v"], "simulate": {}}
     },
     "backbone": {"name": "alexnet_small", "weights": "pretrain", "input_size": 64},
+    "probes": {"scenes": {"kind": "scenes", "n_images": 100, "n_classes": 5}},
+    "landscape": {},
+    "saliency": {},
 }
 METHODS = ("untuned", "contrastive")
 
@@ -53,6 +56,10 @@ CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
 BOUND = {"bound_information", "plot_information"}
 TRANSFER = {"transfer_subject", "transfer_dataset"}
 TRANSFERRED = {"tabulate_transfer", "plot_transfer"}
+PROBED = {"tabulate_probes", "plot_probes", "plot_forgetting"}
+LANDSCAPE = {"embed_networks", "plot_landscape"}
+SALIENCY = {"tabulate_lateralization", "plot_saliency"}
+BY_NETWORK = {"probe_network", "map_saliency"}
 
 
 def stages(*names, methods=METHODS):
@@ -73,7 +80,8 @@ def test_versions_do_not_depend_on_the_order_of_keys():
 
 def test_alphas_change_encoding_only():
     different = changed(versions(), versions(encoding__alphas={"num": 5}))
-    assert different == stages("encode_roi", *TABLES, *CURVE, *TRANSFER, *TRANSFERRED)
+    encoded = {*TABLES, *CURVE, *TRANSFER, *TRANSFERRED, "plot_forgetting"}
+    assert different == stages("encode_roi", *encoded)
 
 
 def test_temperature_changes_contrastive_tuning_and_what_follows():
@@ -82,8 +90,9 @@ def test_temperature_changes_contrastive_tuning_and_what_follows():
     assert different == (
         stages("tune_network", "tune_pooled", methods=["contrastive"])
         | stages("extract_features", "encode_roi", *TRANSFER, methods=["contrastive"])
-        | stages("fit_size_curve", methods=["contrastive"])
+        | stages("fit_size_curve", *BY_NETWORK, methods=["contrastive"])
         | stages(*TABLES, *TRANSFERRED, *BOUND, *CURVE - {"fit_size_curve"})
+        | stages(*PROBED, *LANDSCAPE, *SALIENCY)
         | stages("plot_tuning")
     )
 
@@ -115,7 +124,7 @@ def test_sizes_of_the_curve_reach_the_features_but_its_methods_do_not():
 def test_adding_a_subject_or_roi_changes_tables_and_figures_only(key):
     more = {"subjects": ["subj01", "subj02"], "rois": ["V1v", "hV4"]}[key]
     different = changed(versions(), versions(**{f"datasets__nsd__{key}": more}))
-    summaries = (CURVE | BOUND) - {"fit_size_curve"}
+    summaries = (CURVE | BOUND | PROBED | LANDSCAPE | SALIENCY) - {"fit_size_curve"}
     # Networks that pool subjects are tuned again, and every network is tried on the new one.
     pooled = {"tune_pooled", *TRANSFER} if key == "subjects" else set()
     assert different == stages(*TABLES, *summaries, *pooled, *TRANSFERRED, "plot_tuning")
@@ -167,6 +176,58 @@ def test_transfer_to_a_data_set_depends_on_both():
     assert before.of("transfer_dataset", "nod") != after.of("transfer_dataset", "nod")
     assert before.of("tabulate_transfer") != after.of("tabulate_transfer")
     assert before.of("encode_roi") == after.of("encode_roi")
+
+
+def test_a_probe_changes_what_is_made_from_it():
+    penalty = changed(versions(), versions(probes__scenes__penalty=2.0))
+    assert penalty == stages(*BY_NETWORK, *PROBED, *LANDSCAPE, *SALIENCY)
+    images = changed(versions(), versions(probes__scenes__n_images=200))
+    assert images == penalty | stages("prepare_probe")
+
+
+def test_another_probe_changes_summaries_of_all_probes_alone():
+    before, after = versions(), versions(probes__more={"kind": "sun397", "root": "data"})
+    assert changed(before, after) == stages(*PROBED, *LANDSCAPE)
+    assert after.of("prepare_probe", probe="more") != after.of("prepare_probe", probe="scenes")
+    assert after.inputs("probe_network", "nsd", "contrastive", "more") == {
+        "prepare_probe": after.of("prepare_probe", probe="more"),
+        "tune_network": after.of("tune_network", method="contrastive"),
+    }
+    assert set(after.inputs("embed_networks", "nsd")) == {
+        f"probe_network/{probe}/{method}" for probe in ("more", "scenes") for method in METHODS
+    }
+    scopes = {scope[1:] for scope in after.scopes() if scope[0] == "probe_network"}
+    assert scopes == {("nsd", method, probe) for method in METHODS for probe in ("more", "scenes")}
+
+
+def test_saliency_follows_its_own_probe():
+    other = {"kind": "scenes", "n_images": 100, "n_classes": 5}
+    first = versions(probes__more=other)
+    named = versions(probes__more=other, saliency__probe="more")
+    assert changed(versions(), first) == stages(*PROBED, *LANDSCAPE)
+    different = {stage for stage in STAGES if first.of(stage) != named.of(stage)}
+    # By default these two are asked of the probe of saliency.
+    assert different == {"map_saliency", *SALIENCY, "prepare_probe", "probe_network"}
+    assert first.of("probe_network", probe="more") == named.of("probe_network")
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("landscape__methods", stages(*LANDSCAPE)),
+        ("saliency__layer", stages("map_saliency", *SALIENCY)),
+        ("saliency__n_permutations", stages(*SALIENCY)),
+    ],
+)
+def test_settings_of_landscape_and_saliency_change_nothing_else(key, expected):
+    value = {"landscape__methods": ["mds"], "saliency__layer": "features.9"}.get(key, 500)
+    assert changed(versions(), versions(**{key: value})) == expected
+
+
+def test_switching_landscape_and_saliency_on_changes_nothing_before_them():
+    off = versions(landscape=None, saliency=None, probes={})
+    before = set(STAGES) - {"prepare_probe", *BY_NETWORK, *PROBED, *LANDSCAPE, *SALIENCY}
+    assert not {stage for stage, _ in changed(off, versions())} & before
 
 
 def test_provenance_names_config_and_inputs():

@@ -17,6 +17,7 @@ import yaml
 from cortune.artifacts import read_provenance
 from cortune.config import Config
 from cortune.data.rois import EARLY
+from cortune.landscape import read_dissimilarity
 from cortune.versions import Versions
 
 pytestmark = pytest.mark.workflow
@@ -29,8 +30,13 @@ TABLES = [
     "information.csv",
     "transfer_subjects.csv",
     "transfer_datasets.csv",
+    "probes.csv",
+    "dissimilarity.csv",
+    "landscape.csv",
+    "lateralization.csv",
     "skipped.csv",
 ]
+N_NETWORKS = 1 + 3 * 12 + 4  # untuned; three methods of 12 units; pooled by hemisphere and ROI
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +113,64 @@ def test_published_table_is_set_beside_this_run(latest):
     assert table.loc[("early", "contrastive"), "r_published"] == pytest.approx(0.4165, abs=5e-5)
     assert table.loc[("early", "contrastive"), "n_units_here"] == 6
     assert table["r_here"].notna().any()
+
+
+def test_probes_tell_classes_and_tuning_forgets_some(latest):
+    table = pd.read_csv(latest / "tables" / "probes.csv")
+    assert len(table) == table["model"].nunique() == N_NETWORKS
+    assert table["accuracy"].between(table["ci_low"], table["ci_high"]).all()
+    assert (table["ci_high"] > 1 / table["n_classes"]).all()
+    assert set(table["n_train"] + table["n_test"]) == {1200}
+    assert table["converged"].all()
+    (untuned,) = table.loc[table["method"] == "untuned", "accuracy"]
+    assert untuned > 4 / 10
+    tuned = table[table["method"] != "untuned"].groupby("method")["accuracy"].mean()
+    assert ((tuned > 1 / 10) & (tuned < untuned)).all(), tuned
+
+
+def test_dissimilarities_make_a_symmetric_matrix(latest):
+    table = pd.read_csv(latest / "tables" / "dissimilarity.csv")
+    models = sorted({*table["model_a"], *table["model_b"]})
+    n = N_NETWORKS + 2
+    assert len(models) == n and {"untuned", "truth", "ignorance"} <= set(models)
+    assert len(table) == n * (n - 1) / 2, "each pair once, no model with itself"
+    assert (table["distance"] > 0).all() and np.isfinite(table["distance"]).all()
+    names, distance = read_dissimilarity(latest / "tables" / "dissimilarity.csv")
+    assert sorted(names) == models
+    np.testing.assert_array_equal(distance, distance.T)
+    assert not np.diag(distance).any()
+
+
+def test_the_landscape_places_every_network_with_truth_and_ignorance(latest):
+    table = pd.read_csv(latest / "tables" / "landscape.csv")
+    assert set(table["space"]) == {"inpca", "mds"}
+    for _, space in table.groupby("space"):
+        assert len(space) == space["model"].nunique() == N_NETWORKS + 2
+        assert {"truth", "ignorance", "untuned"} <= set(space["model"])
+        assert space[["axis_1", "axis_2", "axis_3"]].notna().all(axis=None)
+        assert space["explained_stress"].between(0, 1).all()
+        places = space.set_index("model")[["axis_1", "axis_2", "axis_3"]]
+        apart = ((places - places.loc["truth"]) ** 2).sum(axis=1)
+        assert apart.drop(["truth", "untuned"]).min() > apart["untuned"], "it classifies best"
+    tests = pd.read_csv(latest / "tables" / "landscape_tests.csv").set_index("factor")
+    assert set(tests.index) == {"roi", "hemisphere", "subject", "method"}
+    assert tests.loc["method", "p_value"] < 0.05
+    axes = pd.read_csv(latest / "tables" / "landscape_axes.csv")
+    assert (axes["eigenvalue"].abs().diff().dropna() <= 0).all()
+
+
+def test_early_networks_look_to_the_visual_field_of_their_hemisphere(latest):
+    table = pd.read_csv(latest / "tables" / "lateralization.csv")
+    assert len(table) == table["model"].nunique() == N_NETWORKS
+    assert table["li_mean"].between(table["ci_low"], table["ci_high"]).all()
+    assert (table["n_images"] + table["n_empty"] == 300).all()
+    (untuned,) = table.loc[table["method"] == "untuned", "li_vs_untuned"]
+    assert untuned == 0
+    tests = pd.read_csv(latest / "tables" / "lateralization_tests.csv")
+    tests = tests[(tests["over"] == "subjects") & (tests["group"] == "V1v")].set_index("method")
+    assert tests.loc["contrastive", "n_subjects"] == 3
+    assert tests.loc["contrastive", "ci_low"] > 0
+    assert tests.loc["pooled_mean", "li_diff_mean"] > 0
 
 
 def test_contract(latest, shared):
@@ -232,7 +296,8 @@ def test_report_is_one_page_with_all_figures(demo):
     assert len(text) > 1_000_000
     figures = ("encoding_by_roi.png", "cortex.png", "published.png", "information_by_roi.png")
     figures += ("transfer_subjects.png", "transfer_datasets.png")
-    for name in (*figures, "training_curves.png", "encoding.csv", "comparison.csv"):
+    more = ("probe_accuracy.png", "landscape_inpca.png", "laterality.png", "saliency_maps.png")
+    for name in (*figures, *more, "training_curves.png", "encoding.csv", "comparison.csv"):
         assert name in text
 
 
@@ -245,11 +310,22 @@ DOWNSTREAM = {
     "plot_cortex",
     "plot_encoding",
     "plot_published",
+    "plot_forgetting",
     "publish_results",
 }
 CURVE = {"fit_size_curve", "tabulate_size_curve", "plot_size_curve"}
 BOUND = {"bound_information", "plot_information"}
-TRANSFER = {"transfer_dataset", "tabulate_transfer", "plot_transfer"}
+TRANSFERRED = {"transfer_dataset", "tabulate_transfer", "plot_transfer"}
+PROBED = {
+    "probe_network",
+    "tabulate_probes",
+    "plot_probes",
+    "embed_networks",
+    "plot_landscape",
+    "map_saliency",
+    "tabulate_lateralization",
+    "plot_saliency",
+}
 N_UNITS = 12  # 3 subjects x 2 hemispheres x 2 ROIs
 
 
@@ -270,7 +346,8 @@ def test_a_finished_run_plans_nothing(demo):
 
 def test_new_alphas_rerun_no_tuning_and_no_features(demo):
     planned = demo.planned(changed(demo, encoding__alphas={"num": 5}))
-    assert set(planned) == DOWNSTREAM | CURVE | TRANSFER | {"encode_roi", "transfer_subject"}
+    encoding = {"encode_roi", "transfer_subject"}
+    assert set(planned) == DOWNSTREAM | CURVE | TRANSFERRED | encoding
     assert planned["encode_roi"] == 5 * N_UNITS
 
 
@@ -278,7 +355,9 @@ def test_new_temperature_reruns_contrastive_tuning_only(demo):
     """The pooled networks are tuned contrastively too; all others stay."""
     planned = demo.planned(changed(demo, contrastive__temperature=0.1))
     tuning = {"tune_network", "tune_pooled", "extract_features", "encode_roi", "plot_tuning"}
-    assert set(planned) == DOWNSTREAM | CURVE | BOUND | TRANSFER | tuning
+    assert set(planned) == DOWNSTREAM | CURVE | BOUND | TRANSFERRED | PROBED | tuning
+    for rule in ("probe_network", "map_saliency"):
+        assert planned[rule] == 4, "a job per subject, and one for the pooled networks"
     assert planned["transfer_dataset"] == 2, "of the pooled networks alone"
     assert planned["tune_network"] == N_UNITS
     assert planned["tune_pooled"] == 4
@@ -300,6 +379,7 @@ def test_a_new_subject_reruns_nothing_of_the_others(demo):
     assert planned["encode_roi"] == 4 * 4 + pooled
     assert planned["transfer_subject"] == 8, "every network is tried on the new subject"
     assert planned["transfer_dataset"] == 2 + 2, "its own networks and the pooled ones"
+    assert planned["probe_network"] == planned["map_saliency"] == 3 + 1
     assert "pretrain_backbone" not in planned
 
 
@@ -313,14 +393,39 @@ def test_a_new_subject_without_pooling_reruns_nothing_of_the_others(demo):
             datasets__nsd__subjects=subjects,
             tuning__methods=methods,
             encoding__size_curve=size_curve,
-            transfer={},
+            transfer={"subjects": False},
         )
     )
     assert planned["tune_network"] == 4
     assert planned["extract_features"] == 5
     assert planned["encode_roi"] == 8
     assert planned["fit_size_curve"] == 4
+    assert planned["probe_network"] == planned["map_saliency"] == 1
     assert "tune_pooled" not in planned
+
+
+def test_settings_of_the_landscape_rerun_it_alone(demo):
+    planned = demo.planned(changed(demo, landscape__methods=["inpca"]))
+    assert set(planned) == {"embed_networks", "plot_landscape", "publish_results"}
+    planned = demo.planned(changed(demo, saliency__n_images=200))
+    saliency = {"map_saliency", "tabulate_lateralization", "plot_saliency"}
+    assert set(planned) == saliency | {"publish_results"}
+    assert planned["map_saliency"] == 11
+
+
+@pytest.mark.parametrize("off", ["saliency", "landscape", "probes"])
+def test_what_is_switched_off_is_not_planned(repository, workspace, off):
+    """In an empty folder, so that every job is planned and every input asked for."""
+    config = yaml.safe_load((repository / "config" / "config.yaml").read_text())
+    config |= {"probes": {}, "saliency": {}} if off == "probes" else {off: None}
+    planned = workspace.planned(workspace.write_config(config))
+    made = {
+        "saliency": {"map_saliency", "tabulate_lateralization", "plot_saliency"},
+        "landscape": {"embed_networks", "plot_landscape"},
+        "probes": PROBED | {"prepare_probe", "plot_forgetting"},
+    }
+    everything = PROBED | {"prepare_probe", "plot_forgetting"}
+    assert set(planned) & everything == everything - made[off]
 
 
 def test_there_and_back(demo):

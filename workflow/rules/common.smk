@@ -31,6 +31,9 @@ wildcard_constraints:
     # What is transferred to another data set: a unit's network, a pooled one, or the untuned.
     source=r"(sub-[A-Za-z0-9]+/)?hemi-(lh|rh)(/roi-[A-Za-z0-9-]+)?",
     target=r"[A-Za-z][A-Za-z0-9_]*",
+    probe=r"[A-Za-z][A-Za-z0-9_]*",
+    # The networks of a subject, or those that belong to none: pooled, or untuned.
+    networks=r"sub-[A-Za-z0-9]+|shared",
 
 
 def made_from(stage, name, *entities):
@@ -163,6 +166,26 @@ def network_to_transfer(wildcards):
         if (hemisphere, roi) == (entities["hemi"], entities["roi"]):
             if entities.get("sub", subject) == subject:
                 return PROJECT.network(unit, wildcards.method)
+
+
+def networks_of(wildcards):
+    """Return the networks that a job probes or looks into."""
+    found = PROJECT.networks_of(wildcards.networks, wildcards.method)
+    return [network.path for network in found]
+
+
+def probe_images(name):
+    """Return an input function: a file of a probe's images, by default that of saliency."""
+
+    def find(wildcards):
+        return PROJECT.probe_images(name, wildcards.get("probe"))
+
+    return find
+
+
+def probes_of(wildcards):
+    """Return the folder of the probes of the networks that a job looks into."""
+    return PROJECT.probe_folder(wildcards.networks, wildcards.method)
 
 
 def features_of(wildcards):

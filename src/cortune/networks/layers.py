@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def check_layers(model: nn.Module, layers: Sequence[str], where: str = "backbone.layers") -> None:
-    """Make sure that a network has the named layers, which the key `where` names.
+    """Make sure that a network has the named layers.
+
+    Parameters
+    ----------
+    model : nn.Module
+    layers : sequence of str
+    where : str
+        Configuration key of the names, for the message.
 
     Raises
     ------

@@ -216,7 +216,7 @@ def gain_against_forgetting(table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(5, 2))
         figure.subplots().set_title("Nothing to compare: needs `untuned` and a tuned method")
         return figure
-    figure = Figure(figsize=(3.9 * len(probes) + 0.6, 4.3))
+    figure = Figure(figsize=(max(5.2, 3.9 * len(probes) + 0.6), 4.6))
     axes = figure.subplots(1, len(probes), sharey=True, squeeze=False)[0]
     methods = ordered_methods(table["method"])
     for ax, probe in zip(axes, probes, strict=True):
@@ -232,7 +232,7 @@ def gain_against_forgetting(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("probe accuracy lost (percentage points)")
     axes[0].set_ylabel("encoding gain over untuned (mean r)")
     handles = [black_marker(m, f"{group} ROIs") for group, m in _GROUP_MARKERS.items()]
-    handles.append(black_marker("o", "mean of a method, SD over subjects", 9))
+    handles.append(black_marker("o", "mean, SD over subjects", 9))
     patches: list[Any] = [Patch(color=METHOD_COLOURS[m], label=m) for m in methods]
     figure.legend(handles=[*patches, *handles], loc="outside lower center", ncols=4)
     return figure

@@ -13,7 +13,9 @@ import cortune
 from cortune.artifacts import atomic, sha256, write_json
 
 LIBRARIES = (
+    "captum",
     "h5py",
+    "himalaya",
     "matplotlib",
     "nibabel",
     "numpy",
@@ -25,6 +27,7 @@ LIBRARIES = (
     "snakemake",
     "torch",
     "torchvision",
+    "umap-learn",
 )
 
 

@@ -162,7 +162,7 @@ def check_spatial_layer(network: ProbedNetwork, layer: str, image: Tensor) -> No
         If there is no such layer, its output has no width, or it does not feed the probed
         layer.
     """
-    check_layers(network.backbone, [layer])
+    check_layers(network.backbone, [layer], "saliency.layer")
     outputs: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:

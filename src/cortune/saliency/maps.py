@@ -269,14 +269,14 @@ def _rank_correlations(
     A map that hardly changes when the weights are randomised says little about the network
     (Adebayo et al. 2018). NaN where either map is constant.
     """
-    from scipy.stats import rankdata
+    import pandas as pd  # loaded already; scipy.stats takes as long as many networks
 
     correlations: list[Floats] = []
     for start in range(0, len(rows), batch_size):
         block = rows[start : start + batch_size]
         pictures = np.asarray(images.cache[block])
         both = [maps(pictures, block).reshape(len(block), -1) for maps in (mapper, control)]
-        x, y = (rankdata(maps, axis=1) for maps in both)
+        x, y = (pd.DataFrame(maps).rank(axis=1).to_numpy() for maps in both)
         x, y = (ranks - ranks.mean(1, keepdims=True) for ranks in (x, y))
         norm = np.sqrt((x**2).sum(1) * (y**2).sum(1))
         correlations.append((x * y).sum(1) / np.where(norm > 0, norm, np.nan))
