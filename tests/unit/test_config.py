@@ -199,7 +199,7 @@ def test_missing_file(tmp_path):
         Config.from_file(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "nsd.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "nsd.yaml", "converged.yaml"])
 def test_shipped_configurations_are_valid(repository, name):
     path = repository / "config" / name
     config = Config.from_file(path)
