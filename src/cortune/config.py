@@ -245,6 +245,7 @@ class Saliency:
     """Where networks look for their classes, and to which side."""
 
     probe: str | None
+    methods: list[str] | None
     layer: str
     attribution: str
     n_images: int
@@ -526,6 +527,12 @@ def _probe_problems(config: Mapping[str, Any]) -> Iterator[str]:
                 other = "another kind" if kind == "scenes" else "kind: scenes"
                 yield f"probes.{name}.{key}: found under kind: {kind}, expected under {other}."
     saliency, known = config["saliency"], list(config["probes"])
+    unknown = set((saliency or {}).get("methods") or ()) - set(config["tuning"]["methods"])
+    if unknown:
+        yield (
+            f"saliency.methods: found {min(unknown)}, expected some of tuning.methods = "
+            f"{', '.join(config['tuning']['methods'])}."
+        )
     if saliency and saliency["probe"] is not None and saliency["probe"] not in known:
         close = difflib.get_close_matches(saliency["probe"], known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""

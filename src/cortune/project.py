@@ -626,8 +626,14 @@ class Project:
 
     def saliency_folders(self) -> list[str]:
         """Return the folders of the saliency of all networks."""
-        found = [self.saliency_folder(n.owner, n.method).as_posix() for n in self.networks]
+        found = [self.saliency_folder(n.owner, n.method).as_posix() for n in self._looked_into]
         return list(dict.fromkeys(found))
+
+    @property
+    def _looked_into(self) -> list[Network]:
+        """Networks whose saliency is mapped."""
+        wanted = None if self.config.saliency is None else self.config.saliency.methods
+        return [n for n in self.networks if wanted is None or n.method in (*wanted, UNTUNED)]
 
     def probed(self, network: Network, probe: str) -> str:
         """Return the path of a network's probe."""
@@ -645,7 +651,7 @@ class Project:
 
     def all_saliency(self) -> list[str]:
         """Return the paths of the saliency of all networks."""
-        return [self.saliency(network) for network in self.networks]
+        return [self.saliency(network) for network in self._looked_into]
 
     @property
     def _curve(self) -> SizeCurve:

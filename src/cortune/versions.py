@@ -191,7 +191,13 @@ STAGES: dict[str, Stage] = {
     "tabulate_probes": Stage(1, _UNITS, (PROBES,), every=True),
     "tabulate_lateralization": Stage(
         1,
-        (*_UNITS, "seed", "statistics.n_bootstrap", "saliency.n_permutations"),
+        (
+            *_UNITS,
+            "seed",
+            "statistics.n_bootstrap",
+            "saliency.methods",
+            "saliency.n_permutations",
+        ),
         ("map_saliency",),
         every=True,
     ),
@@ -208,7 +214,9 @@ STAGES: dict[str, Stage] = {
     "plot_probes": Stage(1, (), ("tabulate_probes",)),
     "plot_forgetting": Stage(1, (), ("tabulate_probes", "tabulate_encoding")),
     "plot_landscape": Stage(1, (), ("embed_networks",)),
-    "plot_saliency": Stage(1, _UNITS, ("tabulate_lateralization", "prepare_probe")),
+    "plot_saliency": Stage(
+        1, (*_UNITS, "saliency.methods"), ("tabulate_lateralization", "prepare_probe")
+    ),
 }
 
 PROBE_STAGES = ("prepare_probe", "probe_network")

@@ -35,7 +35,7 @@ def job(rule="encode_roi", **wildcards):
 def test_settings_of_encoding_models_are_those_of_the_configuration():
     settings = job().encoding_settings()
     assert settings.memory == 5e8 and settings.n_components == 7
-    assert list(settings.alphas)[0] == pytest.approx(0.1)
+    assert next(iter(settings.alphas)) == pytest.approx(0.1)
 
 
 def test_without_a_gpu_numpy_encodes_and_torch_is_not_loaded(monkeypatch):
