@@ -74,6 +74,15 @@ _UNITS = (
     "datasets.{dataset}.rois",
 )
 
+# What an encoding model is.
+_MODELS = (
+    "seed",
+    "encoding.n_components",
+    "encoding.alphas",
+    "encoding.folds",
+    "statistics.n_bootstrap",
+)
+
 STAGES: dict[str, Stage] = {
     "simulate_dataset": Stage(
         2, ("seed", "datasets.{dataset}.layout", "datasets.{dataset}.simulate")
@@ -105,26 +114,18 @@ STAGES: dict[str, Stage] = {
     "encode_roi": Stage(
         1,
         (
-            "seed",
-            "encoding.n_components",
-            "encoding.alphas",
-            "encoding.folds",
+            *_MODELS,
             "encoding.protocols",
             "encoding.all_layers",
-            "statistics.n_bootstrap",
         ),
         ("extract_features", "prepare_responses"),
     ),
     "transfer_subject": Stage(
         1,
         (
-            "seed",
+            *_MODELS,
             "backbone.layers",
-            "encoding.n_components",
-            "encoding.alphas",
-            "encoding.folds",
             "encoding.protocols",
-            "statistics.n_bootstrap",
             "datasets.{dataset}.subjects",
         ),
         ("prepare_images", "prepare_responses", "split_images", "network"),
@@ -132,13 +133,9 @@ STAGES: dict[str, Stage] = {
     "transfer_dataset": Stage(
         1,
         (
-            "seed",
+            *_MODELS,
             "backbone.layers",
-            "encoding.n_components",
-            "encoding.alphas",
-            "encoding.folds",
             "encoding.protocols",
-            "statistics.n_bootstrap",
             "datasets.{dataset}.subjects",
             "transfer.datasets",
         ),
@@ -147,12 +144,8 @@ STAGES: dict[str, Stage] = {
     "fit_size_curve": Stage(
         1,
         (
-            "seed",
-            "encoding.n_components",
-            "encoding.alphas",
-            "encoding.folds",
+            *_MODELS,
             "encoding.size_curve.sizes",
-            "statistics.n_bootstrap",
         ),
         ("extract_features", "prepare_responses"),
     ),

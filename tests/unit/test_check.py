@@ -195,3 +195,35 @@ def test_simulate_writes_what_the_reader_accepts(tmp_path, capsys):
     assert reader.subjects() == ["subj01", "subj02"]
     assert reader.problems("all", ["V1v", "PPA"]) == []
     assert reader.roi_sizes("subj02", "rh")["V1v"] == 30
+
+
+def nod_config(folder, **dataset):
+    return {
+        "datasets": {
+            "nod": {"layout": "nod", "root": str(folder), "rois": ["V1"], **dataset},
+        },
+        "backbone": {"name": "alexnet_small", "weights": "random", "input_size": 64},
+    }
+
+
+def test_nod_is_checked_as_configured(tmp_path, capsys):
+    from cortune.simulate import NodSpec, simulate_layout
+
+    spec = NodSpec(n_images=6, run_trials=3, session_runs=1, image_size=32)
+    simulate_layout("nod", tmp_path / "data", ["sub01"], spec, seed=0)
+
+    def said(**dataset):
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(nod_config(tmp_path / "data", **dataset)))
+        status = main(["check", "--configfile", str(path)])
+        return status, capsys.readouterr().out
+
+    assert said()[0] == 0
+    status, text = said(rois=["V11"])
+    assert status == 1 and "V11" in text
+    status, text = said(subjects=["sub02"])
+    assert status == 1 and "sub02" in text
+    support = tmp_path / "data" / "supportfiles" / "MMP_mpmLR32k.mat"
+    support.unlink()
+    status, text = said()
+    assert status == 1 and support.name in text and "Traceback" not in text
