@@ -30,6 +30,7 @@ from cortune.networks.heads import (
 from cortune.tuning.batches import BatchSource
 from cortune.tuning.loop import Plan, one_cycle
 from cortune.tuning.losses import infonce
+from cortune.tuning.optimizers import Adam, AdamW
 
 Watch = Callable[[BatchSource, Runtime], dict[str, float]]
 
@@ -100,7 +101,7 @@ def _published(model: ContrastiveModel, settings: Contrastive) -> Task:
         image_z, response_z = model(images, responses)
         return infonce(image_z, response_z, settings.temperature)
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = Adam(model.parameters(), lr=settings.learning_rate)
     plan = Plan(settings.epochs, settings.learning_rate)
     return Task(model, objective, optimizer, plan, _watch_bound(model, settings.temperature))
 
@@ -133,7 +134,7 @@ def contrastive_plus(
         image_z, response_z = model(photometric(images, settings.augmentation), responses)
         return infonce(image_z, response_z, temperature(), symmetric=settings.symmetric)
 
-    optimizer = torch.optim.AdamW(_decayed(model, settings.weight_decay), lr=settings.learning_rate)
+    optimizer = AdamW(_decayed(model, settings.weight_decay), lr=settings.learning_rate)
     plan = Plan(
         settings.epochs,
         settings.learning_rate,
@@ -164,7 +165,7 @@ def regression(backbone: nn.Module, n_scores: int, n_voxels: int, settings: Regr
         r = functional.cosine_similarity(a - a.mean(0), b - b.mean(0), dim=0)
         return {"validation_mse": float(functional.mse_loss(a, b)), "validation_r": float(r.mean())}
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    optimizer = Adam(model.parameters(), lr=settings.learning_rate)
     return Task(model, objective, optimizer, Plan(settings.epochs, settings.learning_rate), watch)
 
 

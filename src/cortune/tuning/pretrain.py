@@ -12,6 +12,7 @@ from cortune.networks.device import Runtime
 from cortune.tuning.batches import BatchSource
 from cortune.tuning.loop import Plan, one_cycle
 from cortune.tuning.methods import Task
+from cortune.tuning.optimizers import AdamW
 
 
 def classification(model: nn.Module, settings: Pretrain) -> Task:
@@ -28,7 +29,7 @@ def classification(model: nn.Module, settings: Pretrain) -> Task:
                 correct += int((scores.argmax(1).cpu() == labels).sum())
         return {"validation_accuracy": correct / len(held_out)}
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.05)
+    optimizer = AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.05)
     return Task(
         model, objective, optimizer, Plan(settings.epochs, settings.learning_rate, one_cycle), watch
     )
