@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cortune.errors import InputError
-from cortune.simulate import SimulationSpec, subject_image_ids
+from cortune.simulate import SimulationSpec, roi_sizes, subject_image_ids
 from cortune.simulate.spec import subject_test_ids, synthetic_sizes
 
 
@@ -101,6 +101,26 @@ def test_an_empty_folder_of_photographs_is_refused(tmp_path: Path) -> None:
 
 
 def test_streams_are_as_large_as_their_members_unless_given() -> None:
-    sizes = synthetic_sizes({"V1v": 10, "V2d": 5, "EBA": 7, "lateral": 30})
+    sizes = synthetic_sizes({"V1v": 10, "V2d": 5, "EBA": 7, "lateral": 30}, "lh")
     assert (sizes["early"], sizes["lateral"], sizes["parietal"]) == (15, 30, 0)
     assert sizes["FFA-1"] == 0
+
+
+def test_hemispheres_may_differ():
+    vertices = {"V1v": 10, "PPA": {"lh": 0, "rh": 7}}
+    sizes = {side: synthetic_sizes(vertices, side) for side in ("lh", "rh")}
+    assert (sizes["lh"]["V1v"], sizes["rh"]["V1v"]) == (10, 10)
+    assert (sizes["lh"]["PPA"], sizes["rh"]["PPA"]) == (0, 7)
+    assert sizes["rh"]["ventral"] == sizes["lh"]["ventral"] + 7
+    assert roi_sizes(SimulationSpec(vertices=vertices), "subj01", "rh")["PPA"] == 7
+
+
+@pytest.mark.parametrize("count", [{"lh": 3}, {"left": 3, "right": 4}, {"lh": 3, "rh": -1}, -2])
+def test_counts_that_are_none_are_refused(count):
+    with pytest.raises(InputError, match=r"simulate\.vertices\.PPA"):
+        SimulationSpec(vertices={"V1v": 10, "PPA": count})
+
+
+def test_a_hemisphere_without_vertices_is_refused():
+    with pytest.raises(InputError, match="0 vertices in lh"):
+        SimulationSpec(vertices={"PPA": {"lh": 0, "rh": 9}})

@@ -36,7 +36,7 @@ TABLES = [
     "lateralization.csv",
     "skipped.csv",
 ]
-N_NETWORKS = 1 + 3 * 12 + 4  # untuned; three methods of 12 units; pooled by hemisphere and ROI
+N_NETWORKS = 1 + 3 * 9 + 3  # untuned; three methods of 9 units; pooled by hemisphere and ROI
 
 
 @pytest.fixture(scope="session")
@@ -254,8 +254,8 @@ def test_manifest_hashes_the_tables(latest):
     for name in [*TABLES, "encoding_voxels.parquet"]:
         digest = hashlib.sha256((latest / "tables" / name).read_bytes()).hexdigest()
         assert manifest["tables"][name] == digest
-    assert manifest["rules"]["tune_network"]["jobs"] == 36
-    assert manifest["rules"]["tune_pooled"]["jobs"] == 4
+    assert manifest["rules"]["tune_network"]["jobs"] == 27
+    assert manifest["rules"]["tune_pooled"]["jobs"] == 3
     assert manifest["libraries"]["torch"]
 
 
@@ -325,7 +325,7 @@ PROBED = {
     "tabulate_lateralization",
     "plot_saliency",
 }
-N_UNITS = 12  # 3 subjects x 2 hemispheres x 2 ROIs
+N_UNITS = 9  # 3 subjects: V1v in both hemispheres, PPA in one
 
 
 def changed(demo, **changes):
@@ -359,7 +359,7 @@ def test_new_temperature_reruns_contrastive_tuning_only(demo):
     assert planned["map_saliency"] == 3, "of contrastive alone"
     assert planned["transfer_dataset"] == 2, "of the pooled networks alone"
     assert planned["tune_network"] == N_UNITS
-    assert planned["tune_pooled"] == 4
+    assert planned["tune_pooled"] == 3
     for rule in ("extract_features", "encode_roi"):
         assert planned[rule] == 2 * N_UNITS, "of contrastive and pooled_mean alone"
     assert planned["fit_size_curve"] == 6, "of contrastive alone"
@@ -371,11 +371,11 @@ def test_a_new_subject_reruns_nothing_of_the_others(demo):
     planned = demo.planned(changed(demo, datasets__nsd__subjects=subjects))
     assert planned["simulate_dataset"] == planned["prepare_images"] == 1
     assert planned["prepare_responses"] == 2
-    assert planned["tune_network"] == 3 * 4
-    assert planned["tune_pooled"] == 4
-    pooled = N_UNITS + 4
-    assert planned["extract_features"] == 1 + 3 * 4 + pooled
-    assert planned["encode_roi"] == 4 * 4 + pooled
+    assert planned["tune_network"] == 3 * 3
+    assert planned["tune_pooled"] == 3
+    pooled = N_UNITS + 3
+    assert planned["extract_features"] == 1 + 3 * 3 + pooled
+    assert planned["encode_roi"] == 4 * 3 + pooled
     assert planned["transfer_subject"] == 8, "every network is tried on the new subject"
     assert planned["transfer_dataset"] == 2 + 2, "its own networks and the pooled ones"
     assert planned["probe_network"] == 3 + 1, "of three methods, and of the pooled networks"
@@ -396,9 +396,9 @@ def test_a_new_subject_without_pooling_reruns_nothing_of_the_others(demo):
             transfer={"subjects": False},
         )
     )
-    assert planned["tune_network"] == 4
-    assert planned["extract_features"] == 5
-    assert planned["encode_roi"] == 8
+    assert planned["tune_network"] == 3
+    assert planned["extract_features"] == 4
+    assert planned["encode_roi"] == 6
     assert planned["fit_size_curve"] == 4
     assert planned["probe_network"] == planned["map_saliency"] == 1
     assert "tune_pooled" not in planned

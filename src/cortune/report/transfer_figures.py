@@ -123,8 +123,10 @@ def transfer_matrix(table: pd.DataFrame, own: pd.DataFrame) -> Figure:
             )
             ax.imshow(gain, cmap="RdBu_r", norm=norm)
             ax.spines[:].set_visible(False)
-            _write_shares(ax, share, sources, subjects)
-            ax.set_title(f"{method}\n{group} ({len(set(here['roi']))} ROIs)", fontsize=8)
+            _write_shares(ax, share, np.abs(gain) > 0.6 * limit, sources, subjects)
+            rois = ordered_rois(here["roi"])
+            named = ", ".join(rois) if len(rois) < 4 else f"{len(rois)} ROIs"
+            ax.set_title(f"{method}\n{group}: {named}", fontsize=8)
         row[0].set_ylabel("tuned to")
     for ax in axes[-1]:
         ax.set_xlabel("predicts")
@@ -145,12 +147,14 @@ def _cells(
     return cells.to_numpy()
 
 
-def _write_shares(ax: Any, share: Any, sources: list[str], subjects: list[str]) -> None:
+def _write_shares(ax: Any, share: Any, dark: Any, sources: list[str], subjects: list[str]) -> None:
     for (i, j), value in np.ndenumerate(share):
         if np.isfinite(value):
-            weight = "bold" if sources[i] == subjects[j] else "normal"
-            text = f"{value:.0%}"
-            ax.text(j, i, text, ha="center", va="center", fontsize=7, weight=weight)
+            style = {
+                "weight": "bold" if sources[i] == subjects[j] else "normal",
+                "color": "white" if dark[i, j] else "black",
+            }
+            ax.text(j, i, f"{value:.0%}", ha="center", va="center", fontsize=7, **style)
     ax.set_xticks(range(len(subjects)), subjects, rotation=45, ha="right", fontsize=7)
     ax.set_yticks(range(len(sources)), sources, fontsize=7)
 
@@ -203,7 +207,7 @@ def transfer_gains(table: pd.DataFrame) -> Figure:
         row[0].set_ylabel("mean r less untuned")
     handles: list[Any] = [Line2D([], [], color=METHOD_COLOURS[m], lw=3, label=m) for m in methods]
     handles += [
-        Line2D([], [], ls="", marker=_marker(sources, s), color="black", ms=4, label=s)
+        Line2D([], [], ls="", marker=_marker(sources, s), color="black", ms=5, label=s)
         for s in sources
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
@@ -214,7 +218,8 @@ def _point(ax: Any, x: float, score: Any, method: str, sources: list[str]) -> No
     colour, untuned = METHOD_COLOURS[method], score["r_untuned_mean"]
     ax.vlines(x, score["r_ci_low"] - untuned, score["r_ci_high"] - untuned, color=colour, lw=0.8)
     marker = _marker(sources, score["source_subject"])
-    ax.plot(x, score["r_diff_mean"], marker, color=colour, ms=4, mec="white", mew=0.4)
+    size = 8 if marker == "*" else 4
+    ax.plot(x, score["r_diff_mean"], marker, color=colour, ms=size, mec="white", mew=0.4)
 
 
 def _marker(sources: list[str], source: str) -> str:

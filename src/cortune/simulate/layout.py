@@ -85,7 +85,7 @@ def roi_sizes(spec: SimulationSpec, subject: str, hemisphere: str) -> dict[str, 
         If a mask or mapping of `spec.masks` is missing or malformed.
     """
     if spec.masks is None:
-        return synthetic_sizes(spec.vertices)
+        return synthetic_sizes(spec.vertices, hemisphere)
     from cortune.data.algonauts import load_mapping, load_mask
 
     sizes: dict[str, int] = {}
@@ -110,7 +110,7 @@ def make_layout(spec: SimulationSpec, hemisphere: str) -> Layout:
     """
     if spec.masks is not None:
         return _real_layout(spec.masks, hemisphere)
-    return _synthetic_layout(synthetic_sizes(spec.vertices), hemisphere)
+    return _synthetic_layout(synthetic_sizes(spec.vertices, hemisphere), hemisphere)
 
 
 def _mask_file(folder: Path, hemisphere: str, family: str, space: str) -> Path:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from cortune.data.rois import FAMILIES, STREAMS
+from cortune.data.rois import FAMILIES, HEMISPHERES, STREAMS
 from cortune.errors import InputError
 from cortune.seeds import rng
 
 N_NSD_IMAGES = 73_000
 PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+
+Vertices = Mapping[str, int | Mapping[str, int]]
 
 # Vertices per hemisphere, about as in the Natural Scenes Dataset.
 NSD_VERTICES: dict[str, int] = {
@@ -80,9 +82,10 @@ class SimulationSpec:
         population's.
     null_fraction : float
         Share of vertices of each region that no stimulus drives.
-    vertices : mapping of str to int
-        ROI name to vertices per hemisphere; 0 is an ROI that is named and empty. ROIs left
-        out are empty, streams left out are as large as their members together.
+    vertices : mapping of str to int, or to a mapping of hemisphere to int
+        ROI name to vertices per hemisphere, or in ``lh`` and ``rh``; 0 is an ROI that is
+        named and empty. ROIs left out are empty, streams left out are as large as their
+        members together.
     masks : path, optional
         A real subject's folder; its ``roi_masks`` replace `vertices` for every subject.
     images : path, optional
@@ -109,7 +112,7 @@ class SimulationSpec:
     noise_correlation: float = 0.2
     tuning_correlation: float = 0.8
     null_fraction: float = 0.03
-    vertices: Mapping[str, int] = field(default_factory=lambda: dict(NSD_VERTICES))
+    vertices: Vertices = field(default_factory=lambda: dict(NSD_VERTICES))
     masks: Path | None = None
     images: Path | None = None
 
@@ -179,27 +182,47 @@ def unknown_key(where: str, name: str, known: list[str] | tuple[str, ...]) -> In
     return _error(where, repr(name), f"one of {', '.join(known)}", cure)
 
 
-def _check_vertices(vertices: Mapping[str, int]) -> None:
+def _check_vertices(vertices: Vertices) -> None:
     for roi, count in vertices.items():
         if roi not in _KNOWN_ROIS:
             raise unknown_key(f"{_WHERE}.vertices", roi, _KNOWN_ROIS)
-        if count < 0:
+        where = f"{_WHERE}.vertices.{roi}"
+        if isinstance(count, Mapping) and set(count) != set(HEMISPHERES):
+            found, expected = f"the keys {', '.join(count) or 'none'}", "lh and rh, or one number"
+            raise _error(where, found, expected, "Correct the count.")
+        if min(count.values() if isinstance(count, Mapping) else [count]) < 0:
+            raise _error(where, count, "0 or more vertices", "Correct the count.")
+    for hemisphere in HEMISPHERES:
+        sizes = _counts(vertices, hemisphere)
+        # A third of the sphere: beyond that the patches would no longer be compact.
+        if sum(sizes.values()) > 110_000 or not any(sizes.values()):
             raise _error(
-                f"{_WHERE}.vertices.{roi}", count, "0 or more vertices", "Correct the count."
+                f"{_WHERE}.vertices",
+                f"{sum(sizes.values())} vertices in {hemisphere}",
+                "between 1 and 110000",
+                "Give at least one ROI vertices, and fewer in total than the surface has.",
             )
-    # A third of the sphere: beyond that the patches would no longer be compact.
-    if sum(vertices.values()) > 110_000 or not any(vertices.values()):
-        raise _error(
-            f"{_WHERE}.vertices",
-            f"{sum(vertices.values())} vertices per hemisphere",
-            "between 1 and 110000",
-            "Give at least one ROI vertices, and fewer in total than the surface has.",
-        )
 
 
-def synthetic_sizes(vertices: Mapping[str, int]) -> dict[str, int]:
-    """Return the size of every known ROI and stream where no real masks are given."""
-    sizes = {roi: int(vertices.get(roi, 0)) for roi in _KNOWN_ROIS}
+def _counts(vertices: Vertices, hemisphere: str) -> dict[str, int]:
+    """Return the vertices of each ROI that is named, in one hemisphere."""
+    return {
+        roi: int(count[hemisphere] if isinstance(count, Mapping) else count)
+        for roi, count in vertices.items()
+    }
+
+
+def synthetic_sizes(vertices: Vertices, hemisphere: str) -> dict[str, int]:
+    """Return the size of every known ROI and stream where no real masks are given.
+
+    Parameters
+    ----------
+    vertices : mapping
+        As :class:`SimulationSpec` takes it.
+    hemisphere : {"lh", "rh"}
+    """
+    named = _counts(vertices, hemisphere)
+    sizes = {roi: named.get(roi, 0) for roi in _KNOWN_ROIS}
     for stream in STREAMS:
         if stream not in vertices:
             sizes[stream] = sum(sizes[roi] for roi in STREAM_MEMBERS[stream])
