@@ -120,8 +120,8 @@ def document(result: dict[str, Any]) -> str:
             "",
             f"Measured on {machine_['processor']}, {machine_['threads']} threads, Python "
             f"{machine_['python']}, {libraries}. A matrix product reaches {rates['float32']} "
-            f"GFLOP/s in float32 and {rates['float64']} in float64 there. Medians of five paired "
-            "rounds unless one run is stated.",
+            f"GFLOP/s in float32 and {rates['float64']} in float64 there. Medians of paired rounds "
+            "unless one run is stated.",
             "",
             *table(result["rows"]),
             "",

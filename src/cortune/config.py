@@ -502,6 +502,12 @@ def _transfer_problems(config: Mapping[str, Any]) -> Iterator[str]:
             "transfer.subjects: found true without `untuned` in tuning.methods, expected it: "
             "transfer is judged against the untuned network. Add it."
         )
+    first = config["encoding"]["protocols"][0]
+    if (transfer["subjects"] or transfer["datasets"]) and first not in ("heldout_cv", "published"):
+        yield (
+            f"encoding.protocols: found {first} first with transfer, expected heldout_cv or "
+            "published first: targets are scored by it, on their test images alone. Reorder them."
+        )
     for index, pair in enumerate(transfer["datasets"]):
         where = f"transfer.datasets.{index}"
         if pair["source"] != config["tuning"]["dataset"]:

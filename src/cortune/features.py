@@ -188,8 +188,6 @@ def extract_features(
         memory=memory,
         scratch=scratch,
     )
-    # On a CPU NumPy multiplies as fast, without a copy.
-    device = None if runtime.device.type == "cpu" else str(runtime.device)
     with hdf5_writer(path, provenance) as file:
         file["identities"] = np.char.encode(np.array(images.identities), "utf-8")
         file["sets"] = np.char.encode(images.sets, "utf-8")
@@ -198,7 +196,7 @@ def extract_features(
         group = file.create_group("layers")
         for layer in layers:
             values = features.pop(layer)
-            gram = gram_matrix(values, device=device).astype(np.float32)
+            gram = gram_matrix(values, device=runtime.array_device).astype(np.float32)
             dataset = group.create_dataset(layer, data=gram)
             dataset.attrs["n_features"] = values.shape[1]
 

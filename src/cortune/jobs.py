@@ -134,8 +134,7 @@ def _array_device(device: str) -> str | None:
         return None
     from cortune.networks.device import choose_runtime
 
-    found = choose_runtime(device, "float32").device
-    return None if found.type == "cpu" else str(found)
+    return choose_runtime(device, "float32").array_device
 
 
 def _limit_threads(threads: int) -> None:

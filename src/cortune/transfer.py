@@ -157,7 +157,6 @@ def _features(
     """Yield each target's Grams; keep the features of images that later targets saw, too."""
     from cortune.features import extract_layers, gram_matrix
 
-    device = None if runtime.device.type == "cpu" else str(runtime.device)
     to_come = Counter(identity for seen in images for identity in seen.identities)
     kept: dict[str, dict[str, NDArray[np.float32]]] = {}
     for seen in images:
@@ -192,7 +191,7 @@ def _features(
                     ]
                 )
             assert values is not None
-            grams[layer] = gram_matrix(values, device=device).astype(np.float32)
+            grams[layer] = gram_matrix(values, device=runtime.array_device).astype(np.float32)
         for identity in seen.identities:
             if not to_come[identity]:
                 kept.pop(identity, None)

@@ -281,6 +281,15 @@ def test_transfer_that_cannot_be_is_refused(transfer, message):
         Config.from_mapping(with_nod(**transfer))
 
 
+@pytest.mark.parametrize("first", ["all_layers", "tune_test"])
+def test_transfer_is_scored_by_a_protocol_of_the_test_images(first):
+    config = with_nod(subjects=True)
+    config["features"] = {"images": "all"}
+    config["encoding"] = {"protocols": [first, "heldout_cv"]}
+    with pytest.raises(ConfigError, match=rf"encoding\.protocols: found {first} first"):
+        Config.from_mapping(config)
+
+
 def test_transfer_between_subjects_needs_the_untuned_network():
     config = with_nod(subjects=True)
     config["tuning"]["methods"] = ["contrastive"]

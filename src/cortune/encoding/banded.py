@@ -26,7 +26,7 @@ import numpy as np
 
 from cortune.encoding.bootstrap import bootstrap_sums, centred_interval, resample_counts
 from cortune.encoding.folds import Plan, Sets, Split, heldout_cv
-from cortune.encoding.protocols import Settings, checked_gram, checked_responses
+from cortune.encoding.protocols import Settings, checked_gram, checked_responses, lower_median
 from cortune.encoding.results import UnitEncoding
 from cortune.encoding.scores import Floats, Ints, mean_over_targets, pearson_r, standardise, varies
 from cortune.seeds import rng
@@ -103,6 +103,7 @@ def encode_all_layers(
     replicates = np.mean([fold.replicates for fold in folds], axis=0)
     interval = np.array(centred_interval(float(mean_over_targets(r)), replicates))
     fold_alpha = spread(np.stack([fold.alpha for fold in folds]))
+    alpha = lower_median(fold_alpha)
     unknown = np.full(n_targets, np.nan, np.float32)
     encoding = UnitEncoding(
         layers=(ALL,),
@@ -113,10 +114,10 @@ def encode_all_layers(
         vertices=np.arange(n_targets) if vertices is None else np.asarray(vertices),
         noise_ceiling=unknown if noise_ceiling is None else np.asarray(noise_ceiling, np.float32),
         r=r,
-        alpha=np.sort(fold_alpha, axis=0)[(n_folds - 1) // 2],
+        alpha=alpha,
         fold_alpha=fold_alpha,
         r_layers=r[None],
-        alpha_layers=np.sort(fold_alpha, axis=0)[(n_folds - 1) // 2][None],
+        alpha_layers=alpha[None],
         interval=interval,
         interval_layers=interval[None],
     )

@@ -390,10 +390,10 @@ class _Table:
             vertices=vertices,
             noise_ceiling=noise_ceiling,
             r=r,
-            alpha=_median(fold_alpha),
+            alpha=lower_median(fold_alpha),
             fold_alpha=fold_alpha,
             r_layers=r_layers,
-            alpha_layers=_median(self.alpha.swapaxes(0, 1)),
+            alpha_layers=lower_median(self.alpha.swapaxes(0, 1)),
             interval=np.array(
                 centred_interval(float(mean_over_targets(r)), replicates[chosen, fold].mean(axis=0))
             ),
@@ -412,7 +412,7 @@ def _most_chosen(names: Sequence[str], scores: Mapping[str, float]) -> str:
     return max(count, key=lambda name: (count[name], scores.get(name, -np.inf)))
 
 
-def _median(alpha: Floats) -> Floats:
+def lower_median(alpha: Floats) -> Floats:
     """Return the lower median over folds (axis 0), which is one of the penalties tried."""
     median: Floats = np.sort(alpha, axis=0)[(alpha.shape[0] - 1) // 2]
     return median

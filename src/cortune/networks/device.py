@@ -33,6 +33,14 @@ class Runtime:
 
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
 
+    @property
+    def array_device(self) -> str | None:
+        """Device of array computations (:mod:`cortune.arrays`).
+
+        None is NumPy, which on a CPU multiplies as fast as torch, without a copy.
+        """
+        return None if self.device.type == "cpu" else str(self.device)
+
     def notes(self) -> dict[str, str]:
         """Return what of the runtime decides the bytes of a result, for provenance."""
         return {
