@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 
-.PHONY: demo test bench lint format clean-venv
+.PHONY: demo test test-slurm bench lint format clean-venv
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
@@ -13,6 +13,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test lint
 	$(BIN)/pytest
+
+test-slurm: $(VENV)/installed-slurm
+	$(BIN)/pytest tests/slurm
 
 bench: $(VENV)/installed-test
 	$(BIN)/python benchmarks/run.py
@@ -37,6 +40,10 @@ $(VENV)/installed: pyproject.toml envs/constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/installed-slurm: $(VENV)/installed-test
+	$(PIP) --editable '.[test,slurm]'
 	touch $@
 
 clean-venv:

@@ -28,6 +28,11 @@ include: "workflow/rules/saliency.smk"
 include: "workflow/rules/report.smk"
 
 
+# A killed run leaves nothing to unlock.
+onstart:
+    hold_results()
+
+
 rule all:
     default_target: True
     input:

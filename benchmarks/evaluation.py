@@ -115,9 +115,22 @@ def published_fold(model: nn.Module, paths: list[Path], Y: np.ndarray, fit, scor
     return best
 
 
+def product_gflop(model: nn.Module, n_images: int) -> float:
+    """Count the operations of one forward pass per image and of the Gram matrices."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    image = torch.zeros(1, 3, SIZE, SIZE)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter, captured_layers(model, LAYERS) as outputs:
+        model(image)
+        width = sum(outputs[layer].numel() for layer in LAYERS)
+    return (n_images * counter.get_total_flops() + n_images**2 * width) / 1e9
+
+
 def measure(n_images: int, n_voxels: int, n_folds: int, runs: int) -> dict:
     torch.manual_seed(0)
     model = build_backbone("alexnet", seed=0, num_classes=1000).eval()
+    gflop = product_gflop(model, n_images)
     counter = Counter(model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -154,6 +167,7 @@ def measure(n_images: int, n_voxels: int, n_folds: int, runs: int) -> dict:
         "runs_other": 1,
         "ratio": total / median,
         "max_abs_r_difference": float(difference),
+        "gemm_gflop": gflop,
         "forward_passes_per_image": passes,
         "forward_passes_per_image_other": passes_other,
     }

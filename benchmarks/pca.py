@@ -81,6 +81,7 @@ def main() -> None:
                 "seconds_other": theirs["seconds"],
                 "runs_other": 1,
                 "ratio": theirs["seconds"] / ours["seconds"],
+                "gemm_gflop": n_images**2 * N_FEATURES / 1e9,
                 "peak_gb": ours["peak_gb"],
                 "peak_gb_other": theirs["peak_gb"],
             }

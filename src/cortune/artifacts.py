@@ -3,6 +3,9 @@
 Every artifact is written to a temporary sibling and renamed when it is whole, so a
 killed job leaves nothing that looks finished. HDF5, safetensors and parquet carry their
 provenance inside; CSV, PNG and ``.npy`` files carry it in ``<name>.json`` beside them.
+
+A job seals what it wrote, whatever the format: the SHA-256 lies in ``.<name>.sha256``
+beside the file, and each job that reads it compares.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortune.errors import InputError, ResourceError
+from cortune.errors import CortuneError, InputError, ResourceError
 from cortune.versions import Provenance, canonical_json
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 _ATTRIBUTE = "cortune"
+_FULL = 1 << 20  # bytes free below which a failed write is laid to a full disk
 
 
 @contextmanager
@@ -44,26 +49,108 @@ def atomic(path: PathLike) -> Iterator[Path]:
         If the disk is full or the folder cannot be written to.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part{target.suffix}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
         yield temporary
         if target.is_dir() and temporary.is_dir():
             shutil.rmtree(target)
         temporary.replace(target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(target.parent).free
-            raise ResourceError(
-                f"{target}: the disk is full ({free / 1e6:.0f} MB free where it is written). "
-                "Free some space or point the results folder elsewhere, then run again."
-            ) from error
+    except Exception as error:
+        if problem := _disk_problem(target, temporary, error):
+            raise problem from error
         raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        elif temporary.exists():
+            temporary.unlink()
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what a killed process left of the same file or folder."""
+    beside = re.compile(rf"\.{re.escape(target.name)}\.\d+\.part{re.escape(target.suffix)}")
+    for path in target.parent.iterdir():
+        if beside.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _disk_problem(target: Path, temporary: Path, error: Exception) -> ResourceError | None:
+    """Return what is wrong with the disk, or None if the error has another cause.
+
+    Libraries wrap the system's error, or say only that too few bytes were written: the free
+    space tells.
+    """
+    if isinstance(error, CortuneError):
+        return None
+    number = getattr(error, "errno", None)
+    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return ResourceError(
+            f"{target}: found a folder that cannot be written to ({os.strerror(number)}), "
+            "expected a writable one. Change its permissions, or point the results folder "
+            "elsewhere, then run again."
+        )
+    existing = next((folder for folder in target.parents if folder.is_dir()), Path())
+    free = shutil.disk_usage(existing).free
+    if number in (errno.ENOSPC, errno.EDQUOT) or free < _FULL:
+        written = _size(temporary)
+        return ResourceError(
+            f"{target}: found the disk full after {written / 1e6:.1f} MB of it, with "
+            f"{free / 1e6:.1f} MB free; expected room for all of it, at least "
+            f"{(written + _FULL) / 1e6:.1f} MB. Free some space or point the results folder "
+            "elsewhere, then run again."
+        )
+    return None
+
+
+def _size(path: Path) -> int:
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def seal(path: PathLike) -> None:
+    """Write the SHA-256 of an artifact, or of every file of a folder, beside it.
+
+    The format is that of ``sha256sum``, so that ``sha256sum --check`` reads it.
+    """
+    for file in _files(Path(path)):
+        line = f"{sha256(file)}  {file.name}\n"
+        with atomic(_seal_of(file)) as temporary:
+            temporary.write_text(line, encoding="utf-8")
+
+
+def verify(path: PathLike) -> None:
+    """Compare an artifact, or every file of a folder, with its seal; others pass.
+
+    Raises
+    ------
+    InputError
+        If a sealed file has changed since it was written.
+    """
+    for file in _files(Path(path)):
+        beside = _seal_of(file)
+        if not beside.is_file():
+            continue
+        expected, found = beside.read_text(encoding="utf-8").split()[0], sha256(file)
+        if found != expected:
+            raise InputError(
+                file,
+                f"SHA-256 {found[:16]}…",
+                f"{expected[:16]}…, as when it was written",
+                f"It was changed or damaged: remove it (rm {file}) and run again, and it will be "
+                "rebuilt.",
+            )
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
 
 
 def sha256(path: PathLike) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortune.artifacts import seal, verify
 from cortune.config import Config
 from cortune.errors import CortuneError
 from cortune.project import Project
@@ -111,12 +112,19 @@ def _stage_of(rule: str) -> str:
 
 
 def run(snakemake: Any, main: Callable[[Job], None]) -> None:
-    """Run a script's `main` as a job: threads, log file, and errors in one clear message."""
+    """Run a script's `main` as a job: threads, log file, and errors in one clear message.
+
+    Inputs are compared with their seals before, outputs are sealed after it.
+    """
     _limit_threads(snakemake.threads)
     _log_to(Path(str(snakemake.log[0])))
     warnings.simplefilter("default")
     try:
+        for path in dict.fromkeys(snakemake.input):
+            verify(path)
         main(Job(snakemake))
+        for path in snakemake.output:
+            seal(path)
     except CortuneError as error:
         logger.error("%s", error)
         sys.exit(1)

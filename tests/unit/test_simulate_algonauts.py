@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -160,6 +161,20 @@ def test_subjects_see_the_shared_pictures_alike(written: Path) -> None:
 
 
 # Real masks and photographs.
+
+
+def test_mirrored_pictures_keep_the_responses(written: Path, tmp_path: Path) -> None:
+    spec = replace(SPEC, mirrored=True)
+    simulate_subject(spec, "subj01", tmp_path / "subj01", tmp_path / "truth", seed=0)
+    plain, mirrored = digests(written / "data" / "subj01"), digests(tmp_path / "subj01")
+    assert set(plain) == set(mirrored)
+    pictures = [name for name in plain if name.endswith(".png")]
+    assert [name for name in plain if plain[name] != mirrored[name]] == pictures
+    for name in pictures[:5]:
+        picture = np.asarray(Image.open(tmp_path / "subj01" / name))
+        assert np.array_equal(
+            picture[:, ::-1], np.asarray(Image.open(written / "data" / "subj01" / name))
+        )
 
 
 def test_masks_of_a_subject_are_taken_over(written: Path, tmp_path: Path) -> None:

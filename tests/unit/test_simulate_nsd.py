@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -150,6 +151,14 @@ def test_both_layouts_give_the_same_pictures(written: Path, tmp_path: Path) -> N
         found.append((list(read_index(index)), open_cache(cache)))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+def test_pictures_can_be_mirrored(written: Path, tmp_path: Path) -> None:
+    simulate_nsd_stimuli(replace(SPEC, mirrored=True), tmp_path, 0)
+    with h5py.File(tmp_path / STIMULI) as mirrored, h5py.File(written / "nsd" / STIMULI) as plain:
+        row = int(subject_image_ids(SPEC, "subj01", 0)[0])
+        assert np.array_equal(mirrored["imgBrick"][row][:, ::-1], plain["imgBrick"][row])
+        assert plain["imgBrick"][row].any()
 
 
 def test_both_layouts_give_the_same_encoding_table(written: Path, tmp_path: Path) -> None:

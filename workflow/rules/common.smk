@@ -2,8 +2,10 @@
 # Units, versions and paths are decided in cortune.project; nothing here knows more than it.
 from snakemake.exceptions import WorkflowError
 
+from cortune.attempts import growing
 from cortune.config import Config
 from cortune.errors import CortuneError
+from cortune.lock import hold
 from cortune.project import Project, entities_of
 from cortune.versions import UNTUNED
 
@@ -34,6 +36,14 @@ wildcard_constraints:
     probe=r"[A-Za-z][A-Za-z0-9_]*",
     # The networks of a subject, or those that belong to none: pooled, or untuned.
     networks=r"sub-[A-Za-z0-9]+|shared",
+
+
+def hold_results():
+    """Make this the only run that writes to the results."""
+    try:
+        hold(PROJECT.results)
+    except CortuneError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def made_from(stage, name, *entities):

@@ -14,8 +14,8 @@ rule encode_roi:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     message:
         "Encoding {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} ({wildcards.method})"
     script:
@@ -38,8 +38,8 @@ rule fit_size_curve:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=growing(8000),
+        runtime=growing(240),
     message:
         "Encoding {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} from growing numbers of images ({wildcards.method})"
     script:
@@ -73,8 +73,8 @@ rule tabulate_encoding:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Tabulating the encoding scores"
     script:
@@ -100,8 +100,8 @@ rule tabulate_comparison:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Comparing the tuning methods"
     script:
@@ -126,8 +126,8 @@ rule tabulate_published:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Setting the published accuracies beside these"
     script:
@@ -152,8 +152,8 @@ rule tabulate_size_curve:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Tabulating accuracy by number of images"
     script:

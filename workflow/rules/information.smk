@@ -16,8 +16,8 @@ rule bound_information:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     message:
         "Bounding the information between test images and responses"
     script:

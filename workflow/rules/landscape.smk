@@ -29,8 +29,8 @@ rule embed_networks:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     message:
         "Placing the networks in a landscape of their predictions"
     script:
@@ -68,8 +68,8 @@ rule plot_landscape:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing the landscape of networks"
     script:

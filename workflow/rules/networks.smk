@@ -9,8 +9,8 @@ rule prepare_backbone:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Loading the weights of the backbone"
     script:
@@ -31,8 +31,8 @@ rule pretrain_backbone:
     threads: 2
     resources:
         gpu=1,
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     message:
         "Training the backbone on labelled scenes"
     script:
@@ -61,8 +61,8 @@ rule tune_network:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=growing(8000),
+        runtime=growing(480),
     message:
         "Tuning {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} ({wildcards.method})"
     script:
@@ -89,8 +89,8 @@ rule tune_pooled:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=growing(16000),
+        runtime=growing(1440),
     params:
         subjects=lambda wildcards: pool_of(wildcards)["subjects"],
         roi=lambda wildcards: pool_of(wildcards)["roi"],
@@ -117,8 +117,8 @@ rule extract_features:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     message:
         "Extracting features for {wildcards.owner} ({wildcards.method})"
     script:

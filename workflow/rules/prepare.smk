@@ -12,8 +12,8 @@ rule prepare_images:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=growing(1000),
+        runtime=growing(60),
     message:
         "Decoding the images of {wildcards.subject}"
     script:
@@ -33,8 +33,8 @@ rule prepare_responses:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     message:
         "Reading the responses of {wildcards.subject} {wildcards.hemisphere}"
     script:
@@ -54,8 +54,8 @@ rule split_images:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     message:
         "Splitting the images of {wildcards.subject} by identity"
     script:

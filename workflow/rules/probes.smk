@@ -10,8 +10,8 @@ rule prepare_probe:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
     message:
         "Preparing the images of probe {wildcards.probe}"
     script:
@@ -36,8 +36,8 @@ rule probe_network:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=1440,
+        mem_mb=growing(16000),
+        runtime=growing(1440),
     message:
         "Probing the networks of {wildcards.networks} with {wildcards.probe} ({wildcards.method})"
     script:
@@ -62,8 +62,8 @@ rule tabulate_probes:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     message:
         "Tabulating the accuracy of the probes"
     script:
@@ -88,8 +88,8 @@ rule plot_probes:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing the accuracy of the probes"
     script:
@@ -115,8 +115,8 @@ rule plot_forgetting:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing what tuning gains against what it forgets"
     script:

@@ -36,8 +36,8 @@ rule plot_encoding:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing the encoding scores"
     script:
@@ -63,8 +63,8 @@ rule plot_cortex:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=growing(3000),
+        runtime=growing(30),
     message:
         "Drawing the encoding scores on the cortical surface"
     script:
@@ -89,8 +89,8 @@ rule plot_tuning:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     message:
         "Drawing the training curves"
     script:
@@ -116,8 +116,8 @@ rule plot_published:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing the published accuracies beside these"
     script:
@@ -142,8 +142,8 @@ rule plot_size_curve:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing accuracy by number of images"
     script:
@@ -168,8 +168,8 @@ rule plot_information:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing the information bounds"
     script:
@@ -190,8 +190,8 @@ rule publish_results:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         versions=PROJECT.current_versions(),
     message:

@@ -15,8 +15,8 @@ rule map_saliency:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=480,
+        mem_mb=growing(8000),
+        runtime=growing(480),
     message:
         "Mapping where the networks of {wildcards.networks} look ({wildcards.method})"
     script:
@@ -47,8 +47,8 @@ rule tabulate_lateralization:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Tabulating to which side networks look"
     script:
@@ -95,8 +95,8 @@ rule plot_saliency:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=growing(4000),
+        runtime=growing(30),
     message:
         "Drawing where networks look"
     script:

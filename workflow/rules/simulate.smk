@@ -13,8 +13,8 @@ rule simulate_dataset:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     message:
         "Simulating the brain of {wildcards.subject}"
     script:
@@ -39,8 +39,8 @@ rule simulate_nsd:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=growing(4000),
+        runtime=growing(240),
     message:
         "Simulating the raw sessions of {wildcards.subject}"
     script:
@@ -63,8 +63,8 @@ rule simulate_nod:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     message:
         "Simulating the 3T brain of sub{wildcards.number}"
     script:
@@ -82,8 +82,8 @@ rule simulate_shared:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=growing(2000),
+        runtime=growing(240),
     message:
         "Simulating what the subjects of {wildcards.layout} share"
     script:

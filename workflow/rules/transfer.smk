@@ -16,8 +16,8 @@ rule transfer_subject:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=480,
+        mem_mb=growing(16000),
+        runtime=growing(480),
     params:
         units=lambda wildcards: others_of(wildcards),
     message:
@@ -44,8 +44,8 @@ rule transfer_dataset:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=16000,
-        runtime=480,
+        mem_mb=growing(16000),
+        runtime=growing(480),
     params:
         units=lambda wildcards: targets_of(wildcards),
     message:
@@ -79,8 +79,8 @@ rule tabulate_transfer:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Tabulating transfer"
     script:
@@ -113,8 +113,8 @@ rule plot_transfer:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=20,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     message:
         "Drawing transfer"
     script:

@@ -84,13 +84,12 @@ def encode_all_layers(
     """
     Y = checked_responses(Y)
     layers = tuple(grams)
-    stack = np.stack([checked_gram(layer, grams[layer], len(Y)) for layer in layers])
     plan = heldout_cv(sets, n_folds, settings.seed)
     scored = [np.array(split.score) for split in plan.outer]
     defined = np.all([varies(Y[rows]) for rows in scored], axis=0)
     folds = []
     for number, split in enumerate(plan.outer):
-        folds.append(_fit_fold(stack, Y[:, defined], plan, number, settings, n_iter))
+        folds.append(_fit_fold(grams, Y[:, defined], plan, number, settings, n_iter))
         _log.info("fold %d of %d: %d images scored", number + 1, n_folds, len(split.score))
     n_targets = Y.shape[1]
 
@@ -134,7 +133,7 @@ class _Fold:
 
 
 def _fit_fold(
-    stack: Floats, Y: Floats, plan: Plan, number: int, settings: Settings, n_iter: int
+    grams: Mapping[str, Any], Y: Floats, plan: Plan, number: int, settings: Settings, n_iter: int
 ) -> _Fold:
     from himalaya.kernel_ridge import (
         predict_weighted_kernel_ridge,
@@ -145,7 +144,7 @@ def _fit_fold(
 
     split = plan.outer[number]
     fit, score = np.array(split.fit), np.array(split.score)
-    kernels, kernels_score, scales = _kernels(stack, fit, score)
+    kernels, kernels_score, scales = _kernels(grams, len(Y), fit, score)
     responses = Y[fit] - Y[fit].mean(axis=0)
     batch = max(1, int(settings.memory // (8 * len(fit) * len(settings.alphas))))
     seed = rng(settings.seed, "encoding", ALL_LAYERS, number)
@@ -180,21 +179,30 @@ def _fit_fold(
     )
 
 
-def _kernels(stack: Floats, fit: Ints, score: Ints) -> tuple[Floats, Floats, Floats]:
+def _kernels(
+    grams: Mapping[str, Any], n_images: int, fit: Ints, score: Ints
+) -> tuple[Floats, Floats, Floats]:
     """Return kernels among fit images and of scored with fit images, and their scales.
 
-    Centred on the fit images and divided by the mean squared norm of these.
+    Centred on the fit images and divided by the mean squared norm of these. Only the fold's
+    kernels of all layers are in memory together, never whole Gram matrices.
     """
-    among = stack[:, fit[:, None], fit].astype(np.float64)
-    across = stack[:, score[:, None], fit].astype(np.float64)
-    column_mean = among.mean(axis=1, keepdims=True)
-    across -= column_mean
-    across -= across.mean(axis=2, keepdims=True)
-    among -= column_mean
-    among -= among.mean(axis=2, keepdims=True)
-    scales = np.trace(among, axis1=1, axis2=2) / len(fit)
-    divisor = np.where(scales > 0, scales, 1.0)[:, None, None]
-    return (among / divisor).astype(np.float32), (across / divisor).astype(np.float32), scales
+    kernels = np.empty((len(grams), len(fit), len(fit)), np.float32)
+    kernels_score = np.empty((len(grams), len(score), len(fit)), np.float32)
+    scales = np.empty(len(grams))
+    for index, (layer, gram) in enumerate(grams.items()):
+        gram = checked_gram(layer, gram, n_images)
+        among = gram[np.ix_(fit, fit)].astype(np.float64)
+        across = gram[np.ix_(score, fit)].astype(np.float64)
+        column_mean = among.mean(axis=0)
+        across -= column_mean
+        across -= across.mean(axis=1, keepdims=True)
+        among -= column_mean
+        among -= among.mean(axis=1, keepdims=True)
+        scales[index] = np.trace(among) / len(fit)
+        divisor = scales[index] if scales[index] > 0 else 1.0
+        kernels[index], kernels_score[index] = among / divisor, across / divisor
+    return kernels, kernels_score, scales
 
 
 def _penalties(settings: Settings, scales: Floats) -> Floats:

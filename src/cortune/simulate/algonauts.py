@@ -130,6 +130,11 @@ def scenes_of(spec: SimulationSpec, identities: np.ndarray, seed: int) -> Iterat
             yield render_scene(identity, size=spec.image_size, n_classes=spec.n_classes, seed=seed)
 
 
+def picture_of(scene: Scene, spec: SimulationSpec) -> np.ndarray:
+    """Return the picture to write: (s, s, 3) of uint8."""
+    return np.ascontiguousarray(scene.image[:, ::-1]) if spec.mirrored else scene.image
+
+
 def _written(
     spec: SimulationSpec, seed: int, identities: np.ndarray, folder: Path, split: str
 ) -> Iterator[Scene]:
@@ -138,7 +143,7 @@ def _written(
     scenes = scenes_of(spec, identities, seed)
     for number, (identity, scene) in enumerate(zip(identities, scenes, strict=True), start=1):
         path = folder / f"{split}-{number:04d}_nsd-{identity:05d}.png"
-        Image.fromarray(scene.image).save(path, compress_level=1)
+        Image.fromarray(picture_of(scene, spec)).save(path, compress_level=1)
         yield scene
 
 

@@ -20,7 +20,7 @@ from cortune.data.nsd_tree import BETAS, BRICK, DESIGN, STIM_INFO, STIMULI, SURF
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.seeds import rng
-from cortune.simulate.algonauts import scenes_of, write_truth
+from cortune.simulate.algonauts import picture_of, scenes_of, write_truth
 from cortune.simulate.brain import Brain, make_brain
 from cortune.simulate.layout import Layout
 from cortune.simulate.responses import noiseless_responses
@@ -216,7 +216,7 @@ def _write_pictures(path: Path, spec: SimulationSpec, ids: np.ndarray, seed: int
         scenes = scenes_of(spec, ids, seed)
         progress = tqdm(scenes, "pictures", len(ids), unit="image", mininterval=5)
         for nsd_id, scene in zip(ids.tolist(), progress, strict=True):
-            brick[nsd_id] = scene.image
+            brick[nsd_id] = picture_of(scene, spec)
 
 
 def _write_labels(folder: Path, layouts: dict[str, Layout]) -> None:

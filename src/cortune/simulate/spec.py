@@ -92,6 +92,10 @@ class SimulationSpec:
         A folder of photographs that replace the scenes. Photograph i in the order of their
         relative names has identity i. :meth:`from_mapping` then lets every subject see all
         of them, whatever `n_images`, `n_shared` and `n_test_images` say.
+    mirrored : bool
+        Write every picture mirrored left to right, with the responses to the picture as it
+        was: a brain whose hemispheres see the wrong half of the pictures. pRFs in the truth
+        stay those of the brain.
 
     Raises
     ------
@@ -115,6 +119,7 @@ class SimulationSpec:
     vertices: Vertices = field(default_factory=lambda: dict(NSD_VERTICES))
     masks: Path | None = None
     images: Path | None = None
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in _RANGES:

@@ -1,0 +1,56 @@
+"""One run at a time in a folder of results.
+
+The lock belongs to the process that holds it and vanishes with it, however it ends: a run
+that was killed can be started again as it is. Snakemake's own lock outlives a kill and must
+then be removed by hand, so the profiles switch it off.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+from cortune.artifacts import PathLike
+from cortune.errors import ResourceError
+
+_held: dict[Path, IO[str]] = {}
+
+
+def hold(folder: PathLike) -> None:
+    """Lock a folder until this process ends.
+
+    Parameters
+    ----------
+    folder : path
+        Is made if it is missing.
+
+    Raises
+    ------
+    ResourceError
+        If another process holds it, or the folder cannot be written to.
+    """
+    path = Path(folder) / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise ResourceError(
+            f"{folder}: found a folder that cannot be written to ({error.strerror}), expected a "
+            "writable one. Change its permissions, or run in another folder (--directory)."
+        ) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
+        raise ResourceError(
+            f"{folder}: found {holder} writing to it, expected one run at a time. Wait for it to "
+            "end, or stop it; nothing needs to be unlocked."
+        ) from None
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    handle.flush()
+    _held[path.resolve()] = handle
