@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from cluster import Cluster, unavailable, wait_for
 
 pytestmark = [
