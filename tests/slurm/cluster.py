@@ -50,9 +50,9 @@ KillWait=2
 InactiveLimit=0
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000
-NodeName=cpu1 Port={ports[1]}
-NodeName=gpu1 Port={ports[2]} Gres=gpu:2
+NodeName=DEFAULT CPUs=8 RealMemory=64000
+NodeName=cpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}
+NodeName=gpu1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Gres=gpu:2
 PartitionName=cpu Nodes=cpu1 Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=gpu1 MaxTime=INFINITE State=UP
 """
