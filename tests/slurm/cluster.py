@@ -99,7 +99,7 @@ class Cluster:
         self.start_controller()
         for node in ("cpu1", "gpu1"):
             subprocess.run(["slurmd", "-N", node], check=True)
-        wait_for(lambda: _said("sinfo", "-h", "-o", "%T").split() == ["idle", "idle"], 30)
+        wait_for(lambda: _said("sinfo", "-h", "-N", "-o", "%T").split() == ["idle", "idle"], 30)
 
     def stop(self) -> None:
         """Stop the daemons and remove the links."""
