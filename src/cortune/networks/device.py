@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,7 +56,8 @@ def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: in
     Parameters
     ----------
     device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``. Of several GPUs, ``auto`` and ``cuda`` take
+        one that no other job has (:mod:`cortune.networks.gpus`).
     precision : str
         ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it
         natively (measured on such a CPU: 2.2 times the images per second).
@@ -67,8 +69,6 @@ def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: in
     ResourceError
         If CUDA is asked for and there is none.
     """
-    import os
-
     import torch
 
     if threads:
@@ -80,6 +80,8 @@ def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: in
         )
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        device = _own_gpu()
     if device != "cpu":
         # The kernels used here are deterministic on a CPU, and asking for it imports torch's
         # compiler, which takes longer than many a job.
@@ -89,6 +91,18 @@ def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: in
     return Runtime(
         torch.device(device), precision == "bfloat16" or (precision == "auto" and native)
     )
+
+
+def _own_gpu() -> str:
+    """Return the GPU for this process, and make it torch's default."""
+    import torch
+
+    from cortune.networks.gpus import identities, take_device
+
+    properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    index = take_device(identities(properties, os.environ.get("CUDA_VISIBLE_DEVICES")))
+    torch.cuda.set_device(index)
+    return f"cuda:{index}"
 
 
 def _cpu_has_bfloat16() -> bool:
