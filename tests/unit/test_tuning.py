@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 
 from cortune.artifacts import read_provenance
 from cortune.config import Contrastive, Pretrain
@@ -19,7 +24,7 @@ from cortune.networks.device import choose_runtime
 from cortune.networks.store import load_head, load_network, save_network
 from cortune.tuning import stages
 from cortune.tuning.batches import Batches
-from cortune.tuning.loop import one_cycle, train
+from cortune.tuning.loop import one_cycle, resume, save_checkpoint, train
 from cortune.tuning.losses import infonce
 from cortune.tuning.methods import METHODS
 from cortune.tuning.pretrain import classification
@@ -227,6 +232,122 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
     assert len(counted) == 5, "one epoch of 70 images in batches of 16 was left to do"
     assert resumed.network.read_bytes() == expected
     assert not list(tmp_path.glob("*.checkpoint"))
+
+
+KILLED = """
+import json, sys
+from types import SimpleNamespace
+import numpy as np
+from cortune.config import Contrastive
+from cortune.data.units import ImageSet, UnitData
+from cortune.networks.device import choose_runtime
+from cortune.tuning import stages
+from cortune.versions import Provenance
+
+out, backbone, data = sys.argv[1:]
+arrays = np.load(data)
+images = ImageSet(
+    arrays["images"], np.arange(100), tuple(arrays["identities"].tolist()), arrays["sets"]
+)
+settings = Contrastive(temperature=0.3, batch_size=16, epochs=30, learning_rate=1e-3)
+outputs = SimpleNamespace(
+    **{name: f"{out}/{name}" for name in ("network.safetensors", "history.csv", "embeddings.h5")}
+)
+for path in list(vars(outputs)):
+    setattr(outputs, path.split(".")[0], getattr(outputs, path))
+train = stages.train
+
+def shown(*args, **kwargs):
+    print("training", flush=True)
+    history = train(*args, **kwargs)
+    print("trained", flush=True)
+    return history
+
+stages.train = shown
+stages.tune_network(
+    "contrastive",
+    UnitData(images, arrays["responses"], np.arange(30)),
+    settings,
+    backbone,
+    outputs,
+    Provenance("tune_network", "1-00000000", 0),
+    choose_runtime("cpu", "float32", threads=1),
+)
+"""
+
+
+def test_training_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path, unit, backbone):
+    """SIGKILL at random moments of training, a real process each time."""
+    np.savez(
+        tmp_path / "data.npz",
+        images=unit.images.cache,
+        identities=np.array(unit.images.identities),
+        sets=unit.images.sets,
+        responses=unit.responses,
+    )
+
+    def start(folder):
+        folder.mkdir(exist_ok=True)
+        command = [sys.executable, "-c", KILLED, str(folder), str(backbone)]
+        return subprocess.Popen(
+            [*command, str(tmp_path / "data.npz")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    whole = start(tmp_path / "whole")
+    assert whole.stdout.readline() == "training\n"
+    started = time.perf_counter()
+    assert whole.stdout.readline() == "trained\n"
+    seconds = time.perf_counter() - started
+    assert whole.wait() == 0, whole.stderr.read()
+
+    checkpoint = tmp_path / "killed" / "network.checkpoint"
+    random, progress = np.random.default_rng(0), []
+    for _ in range(2):
+        process = start(tmp_path / "killed")
+        assert process.stdout.readline() == "training\n"
+        time.sleep(random.uniform(0.2, 0.4) * seconds)
+        process.kill()
+        process.communicate()
+        with safe_open(checkpoint, framework="pt") as file:
+            progress.append(len(json.loads(file.metadata()["history"])))
+    assert 0 < progress[0] < progress[1] < 30
+    assert not (tmp_path / "killed" / "network.safetensors").exists()
+    last = start(tmp_path / "killed")
+    _, log = last.communicate()
+    assert last.returncode == 0, log
+    for name in ("network.safetensors", "history.csv", "embeddings.h5"):
+        expected = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "killed" / name).read_bytes() == expected, name
+    left = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert left == {path.name for path in (tmp_path / "whole").iterdir()}, "nothing half-written"
+
+
+def test_a_checkpoint_with_one_flipped_bit_is_not_resumed_from(tmp_path, caplog):
+    model = torch.nn.Linear(5, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(2, 5)).sum().backward()
+    optimizer.step()
+    path = tmp_path / "network.checkpoint"
+    history = [{"epoch": 1, "loss": 0.5}]
+    best = {key: value.clone() for key, value in model.state_dict().items()}
+    save_checkpoint(path, "this", model, optimizer, history, best)
+
+    def resumed():
+        other = torch.nn.Linear(5, 3)
+        return resume(path, "this", other, torch.optim.Adam(other.parameters()), {})
+
+    assert resumed() == history
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for position in {0, len(whole) - 1, *random.integers(0, len(whole), 40).tolist()}:
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << int(random.integers(8))
+        path.write_bytes(damaged)
+        assert resumed() == [], position
+    assert "training starts afresh" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import math
 import sys
 import time
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -24,6 +27,7 @@ from cortune.networks.device import Runtime
 from cortune.seeds import torch_seed
 from cortune.tuning.batches import BatchSource
 
+logger = logging.getLogger(__name__)
 History = list[dict[str, float]]
 Objective = Callable[[Tensor, Any], Tensor]
 
@@ -168,8 +172,19 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value.contiguous() for key, value in state.items()}
     metadata = {"identity": identity, "history": json.dumps(history)}
-    with atomic(path) as temporary:
+    metadata["sha256"] = _digest(tensors, metadata)
+    needs = sum(value.nbytes for value in tensors.values())
+    with atomic(path, needs=needs) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of what a checkpoint holds."""
+    digest = hashlib.sha256(f"{metadata['identity']}\x1f{metadata['history']}".encode())
+    for key in sorted(tensors):
+        digest.update(f"\x1f{key}\x1f".encode())
+        digest.update(np.ascontiguousarray(tensors[key].cpu().numpy()).data)
+    return digest.hexdigest()
 
 
 def resume(
@@ -183,7 +198,7 @@ def resume(
 
     `best` is filled with the best epoch's model, where there is one.
 
-    A checkpoint that cannot be read is ignored: training then starts afresh.
+    A checkpoint that cannot be read, or was damaged, is ignored: training starts afresh.
     """
     if not path.is_file():
         return []
@@ -193,7 +208,10 @@ def resume(
             if metadata.get("identity") != identity:
                 return []
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError):
+        if metadata.get("sha256") != _digest(tensors, metadata):
+            raise ValueError("its content does not have its SHA-256")
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        logger.warning("%s: cannot be resumed from (%s); training starts afresh", path, error)
         return []
     model.load_state_dict(
         {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
