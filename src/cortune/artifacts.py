@@ -4,14 +4,13 @@ Every artifact is written to a temporary sibling and renamed when it is whole, s
 killed job leaves nothing that looks finished. HDF5, safetensors and parquet carry their
 provenance inside; CSV, PNG and ``.npy`` files carry it in ``<name>.json`` beside them.
 
-A job seals what it wrote, whatever the format: the SHA-256 lies in ``.<name>.sha256``
-beside the file, and each job that reads it compares.
+A job seals what it wrote, and each job that reads it compares (:mod:`cortune.seals`).
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -22,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortune.errors import CortuneError, InputError, ResourceError
+from cortune.disk import disk_problem, require_space
+from cortune.errors import InputError
 from cortune.versions import Provenance, canonical_json
 
 if TYPE_CHECKING:
@@ -33,15 +33,23 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 _ATTRIBUTE = "cortune"
-_FULL = 1 << 20  # bytes free below which a failed write is laid to a full disk
 
 
 @contextmanager
-def atomic(path: PathLike) -> Iterator[Path]:
+def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Path]:
     """Yield a temporary sibling of `path` that becomes `path` if the block succeeds.
 
     Works for files and for folders (the block may create either). On any exception the
     temporary is removed and an existing `path` stays as it was.
+
+    Parameters
+    ----------
+    path : path
+    needs : int
+        Bytes that will be written, where that is known: a disk too full is refused at once.
+    alone : bool
+        Whether no other process writes the same `path`; what a killed one left of it is then
+        removed.
 
     Raises
     ------
@@ -52,13 +60,16 @@ def atomic(path: PathLike) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.part{target.suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
+        if alone:
+            _remove_leftovers(target)
+        if needs:
+            require_space(target, needs)
         yield temporary
         if target.is_dir() and temporary.is_dir():
             shutil.rmtree(target)
         temporary.replace(target)
     except Exception as error:
-        if problem := _disk_problem(target, temporary, error):
+        if problem := disk_problem(target, error, _size(temporary)):
             raise problem from error
         raise
     finally:
@@ -76,81 +87,9 @@ def _remove_leftovers(target: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _disk_problem(target: Path, temporary: Path, error: Exception) -> ResourceError | None:
-    """Return what is wrong with the disk, or None if the error has another cause.
-
-    Libraries wrap the system's error, or say only that too few bytes were written: the free
-    space tells.
-    """
-    if isinstance(error, CortuneError):
-        return None
-    number = getattr(error, "errno", None)
-    if number in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return ResourceError(
-            f"{target}: found a folder that cannot be written to ({os.strerror(number)}), "
-            "expected a writable one. Change its permissions, or point the results folder "
-            "elsewhere, then run again."
-        )
-    existing = next((folder for folder in target.parents if folder.is_dir()), Path())
-    free = shutil.disk_usage(existing).free
-    if number in (errno.ENOSPC, errno.EDQUOT) or free < _FULL:
-        written = _size(temporary)
-        return ResourceError(
-            f"{target}: found the disk full after {written / 1e6:.1f} MB of it, with "
-            f"{free / 1e6:.1f} MB free; expected room for all of it, at least "
-            f"{(written + _FULL) / 1e6:.1f} MB. Free some space or point the results folder "
-            "elsewhere, then run again."
-        )
-    return None
-
-
 def _size(path: Path) -> int:
     files = [path, *path.rglob("*")] if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def seal(path: PathLike) -> None:
-    """Write the SHA-256 of an artifact, or of every file of a folder, beside it.
-
-    The format is that of ``sha256sum``, so that ``sha256sum --check`` reads it.
-    """
-    for file in _files(Path(path)):
-        line = f"{sha256(file)}  {file.name}\n"
-        with atomic(_seal_of(file)) as temporary:
-            temporary.write_text(line, encoding="utf-8")
-
-
-def verify(path: PathLike) -> None:
-    """Compare an artifact, or every file of a folder, with its seal; others pass.
-
-    Raises
-    ------
-    InputError
-        If a sealed file has changed since it was written.
-    """
-    for file in _files(Path(path)):
-        beside = _seal_of(file)
-        if not beside.is_file():
-            continue
-        expected, found = beside.read_text(encoding="utf-8").split()[0], sha256(file)
-        if found != expected:
-            raise InputError(
-                file,
-                f"SHA-256 {found[:16]}…",
-                f"{expected[:16]}…, as when it was written",
-                f"It was changed or damaged: remove it (rm {file}) and run again, and it will be "
-                "rebuilt.",
-            )
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path] if path.is_file() else []
-    return sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-
-
-def _seal_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.sha256")
 
 
 def sha256(path: PathLike) -> str:
@@ -159,11 +98,16 @@ def sha256(path: PathLike) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def write_bytes(path: PathLike, content: bytes) -> None:
+    """Write a file whose content is at hand."""
+    with atomic(path, needs=len(content)) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: PathLike, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN and infinity become null."""
-    with atomic(path) as temporary:
-        text = json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    text = json.dumps(_finite(value), indent=2, sort_keys=True, allow_nan=False)
+    write_bytes(path, f"{text}\n".encode())
 
 
 def read_json(path: PathLike) -> Any:
@@ -187,14 +131,15 @@ def write_json_beside(path: PathLike, provenance: Provenance) -> None:
 
 
 @contextmanager
-def hdf5_writer(path: PathLike, provenance: Provenance) -> Iterator[h5py.File]:
+def hdf5_writer(path: PathLike, provenance: Provenance, *, needs: int = 0) -> Iterator[h5py.File]:
     """Yield an HDF5 file that appears at `path`, provenance embedded, when it is whole.
 
-    The oldest file format is used: newer ones stamp every group with the time.
+    The oldest file format is used: newer ones stamp every group with the time. `needs` is as
+    for :func:`atomic`.
     """
     import h5py
 
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic(path, needs=needs) as temporary, h5py.File(temporary, "w") as file:
         file.attrs[_ATTRIBUTE] = provenance.to_json()
         yield file
 
@@ -225,8 +170,8 @@ def hdf5_reader(path: PathLike) -> Iterator[h5py.File]:
 
 def write_csv(path: PathLike, table: pd.DataFrame, provenance: Provenance) -> None:
     """Write a tidy table as CSV (7 significant digits, NaN empty), provenance beside."""
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.7g", lineterminator="\n")
+    text = table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    write_bytes(path, text.encode())
     write_json_beside(path, provenance)
 
 
@@ -234,10 +179,11 @@ def write_rows(path: PathLike, rows: Sequence[Mapping[str, float]], provenance: 
     """Write equal-keyed rows of numbers as :func:`write_csv` does, without loading pandas."""
     import csv
 
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows[0])
-        writer.writerows([_digits(value) for value in row.values()] for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([_digits(value) for value in row.values()] for row in rows)
+    write_bytes(path, text.getvalue().encode())
     write_json_beside(path, provenance)
 
 
@@ -252,8 +198,9 @@ def write_parquet(path: PathLike, table: pd.DataFrame, provenance: Provenance) -
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = {**(arrow.schema.metadata or {}), _ATTRIBUTE.encode(): provenance.to_json().encode()}
-    with atomic(path) as temporary:
-        pq.write_table(arrow.replace_schema_metadata(metadata), temporary, compression="zstd")
+    buffer = pa.BufferOutputStream()
+    pq.write_table(arrow.replace_schema_metadata(metadata), buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue().to_pybytes())
 
 
 def write_safetensors(
@@ -269,14 +216,16 @@ def write_safetensors(
 
     arrays = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
     header = {_ATTRIBUTE: canonical_json({"provenance": provenance.as_dict(), **notes})}
-    with atomic(path) as temporary:
+    needs = sum(array.nbytes for array in arrays.values())
+    with atomic(path, needs=needs) as temporary:
         save_file(arrays, temporary, metadata=header)
 
 
 def save_figure(path: PathLike, figure: Figure, provenance: Provenance) -> None:
     """Save a figure as a 200-dpi PNG without time stamps, provenance beside."""
-    with atomic(path) as temporary:
-        figure.savefig(temporary, dpi=200, bbox_inches="tight", format="png")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=200, bbox_inches="tight", format="png")
+    write_bytes(path, buffer.getvalue())
     write_json_beside(path, provenance)
 
 

@@ -20,6 +20,7 @@ from cortune.arrays import to_array, to_numpy
 from cortune.artifacts import PathLike, hdf5_writer
 from cortune.data.npy import release_pages
 from cortune.data.units import ImageSet
+from cortune.disk import allocate, require_space
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -102,11 +103,14 @@ def _allocate(
     n_bytes = 4 * n_images * sum(widths.values())
     if n_bytes <= memory:
         return {layer: np.empty((n_images, width), np.float32) for layer, width in widths.items()}
+    path = Path(scratch or tempfile.gettempdir()) / "features"
+    require_space(path, n_bytes)
     stores: dict[str, np.ndarray] = {}
     for layer, width in widths.items():
         # An unnamed file: its space is freed when the job ends, however it ends.
         file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
-        stores[layer] = np.memmap(file, np.float32, "w+", shape=(n_images, width))
+        allocate(file, 4 * n_images * width, path)
+        stores[layer] = np.memmap(file, np.float32, "r+", shape=(n_images, width))
     return stores
 
 
@@ -188,7 +192,8 @@ def extract_features(
         memory=memory,
         scratch=scratch,
     )
-    with hdf5_writer(path, provenance) as file:
+    needs = 4 * len(layers) * len(images) ** 2
+    with hdf5_writer(path, provenance, needs=needs) as file:
         file["identities"] = np.char.encode(np.array(images.identities), "utf-8")
         file["sets"] = np.char.encode(images.sets, "utf-8")
         file["tuned_on"] = np.char.encode(np.array(saved.tuned_on, dtype=np.str_), "utf-8")

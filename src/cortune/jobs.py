@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import re
+import resource
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortune.artifacts import seal, verify
+from cortune.artifacts import PathLike, write_json
 from cortune.config import Config
+from cortune.disk import amount, disk_problem
 from cortune.errors import CortuneError
 from cortune.project import Project
+from cortune.seals import seal, unseal, verify
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     from cortune.encoding import Settings
 
 logger = logging.getLogger("cortune")
+_OUT_OF_MEMORY = re.compile(r"DefaultCPUAllocator: can't allocate memory.*|\w+ out of memory.*")
 _GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
@@ -41,6 +47,7 @@ class Job:
         self.threads: int = snakemake.threads
         self.stage = _stage_of(snakemake.rule)
         self.config = Config.from_mapping(snakemake.config)
+        self._parts: dict[str, Sequence[PathLike]] = {}
 
     @cached_property
     def project(self) -> Project:
@@ -105,6 +112,24 @@ class Job:
             )
         return provenance
 
+    def record(self, parts: Sequence[PathLike]) -> None:
+        """Write a record of what made some files and folders, which are sealed with it.
+
+        Parameters
+        ----------
+        parts : sequence of path
+            What is read where the record is an input: files that are no output by name.
+        """
+        write_json(self.output.record, self.provenance().as_dict())
+        self._parts[self.output.record] = parts
+
+    def seal(self) -> None:
+        """Seal the outputs; those that are a part of another are sealed with it."""
+        parts = {str(part) for parts in self._parts.values() for part in parts}
+        for path in self.output:
+            if path not in parts:
+                seal(path, *self._parts.get(path, ()))
+
 
 def _stage_of(rule: str) -> str:
     """Return a rule's stage; the rules that simulate the layouts are one stage."""
@@ -117,20 +142,74 @@ def run(snakemake: Any, main: Callable[[Job], None]) -> None:
     Inputs are compared with their seals before, outputs are sealed after it.
     """
     _limit_threads(snakemake.threads)
-    _log_to(Path(str(snakemake.log[0])))
+    log = Path(str(snakemake.log[0]))
+    terminal = os.dup(sys.stderr.fileno())
     warnings.simplefilter("default")
     try:
+        _log_to(log)
+        for path in snakemake.output:
+            unseal(path)
         for path in dict.fromkeys(snakemake.input):
             verify(path)
-        main(Job(snakemake))
-        for path in snakemake.output:
-            seal(path)
-    except CortuneError as error:
-        logger.error("%s", error)
+        job = Job(snakemake)
+        main(job)
+        job.seal()
+    except (CortuneError, OSError, MemoryError, RuntimeError) as error:
+        message = problem_of(error, snakemake.rule, log)
+        if message is None:
+            raise
+        _report(f"ERROR {message}\n", terminal)
         sys.exit(1)
-    except MemoryError as error:
-        logger.error("%s: out of memory (%s). Give the rule more mem_mb.", snakemake.rule, error)
-        sys.exit(1)
+
+
+def problem_of(error: Exception, rule: str, log: Path) -> str | None:
+    """Return an error in one message, or None if it is none that a user can act on.
+
+    Parameters
+    ----------
+    error : Exception
+    rule : str
+        The rule whose job met it.
+    log : Path
+        The job's log, which lies on the disk of the results.
+    """
+    if isinstance(error, CortuneError):
+        return str(error)
+    if isinstance(error, OSError):
+        problem = disk_problem(Path(error.filename or log), error)
+        return None if problem is None else f"{rule}: {problem}"
+    torchs = _OUT_OF_MEMORY.search(str(error))
+    if torchs is None and not isinstance(error, MemoryError):
+        return None
+    asked = torchs[0] if torchs else str(error) or "no more is to be had"
+    return (
+        f"{rule}: found too little memory: {asked.rstrip('.')}, beside {amount(_peak_memory())} "
+        "that the job had taken at its peak; expected room for both. Run fewer jobs at once "
+        "(--cores, or gpu in --resources), give the rule more (--set-resources "
+        f"{rule}:mem_mb=…), or lower batch_size or memory_gb in the configuration."
+    )
+
+
+def _peak_memory() -> int:
+    """Return the most memory that this process has held, bytes.
+
+    On Linux, ``getrusage`` counts what the process that started this one held.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file() and (line := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(line[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _report(message: str, terminal: int) -> None:
+    """Write an error to the log or, where that cannot be, to the terminal."""
+    text = message.encode()
+    try:
+        written = os.write(sys.stderr.fileno(), text)
+    except OSError:
+        written = 0
+    if written < len(text):
+        os.write(terminal, text)
 
 
 def _array_device(device: str) -> str | None:
@@ -155,11 +234,23 @@ def _limit_threads(threads: int) -> None:
 
 
 def _log_to(path: Path) -> None:
-    """Send standard output, standard error and logging to the job's log file."""
+    """Send standard output, standard error and logging to the job's log file.
+
+    The log is locked: where Snakemake alone was killed, its jobs go on, and the same job of
+    the next run must not write what the first one writes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with path.open("w", encoding="utf-8") as handle:
+    with path.open("a", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.warning("%s: an earlier run's job still writes; waiting for its end", path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a network file system without locks
+            logger.debug("%s: cannot be locked", path)
+        handle.truncate(0)
+        sys.stdout.flush()
+        sys.stderr.flush()
         os.dup2(handle.fileno(), sys.stdout.fileno())
         os.dup2(handle.fileno(), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)

@@ -8,14 +8,17 @@ then be removed by hand, so the profiles switch it off.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 from pathlib import Path
 from typing import IO
 
 from cortune.artifacts import PathLike
+from cortune.disk import disk_problem, unwritable
 from cortune.errors import ResourceError
 
+logger = logging.getLogger(__name__)
 _held: dict[Path, IO[str]] = {}
 
 
@@ -30,17 +33,14 @@ def hold(folder: PathLike) -> None:
     Raises
     ------
     ResourceError
-        If another process holds it, or the folder cannot be written to.
+        If another process holds it, or nothing can be written to it.
     """
     path = Path(folder) / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise ResourceError(
-            f"{folder}: found a folder that cannot be written to ({error.strerror}), expected a "
-            "writable one. Change its permissions, or run in another folder (--directory)."
-        ) from None
+        raise disk_problem(path, error) or unwritable(Path(folder), error) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -50,7 +50,12 @@ def hold(folder: PathLike) -> None:
             f"{folder}: found {holder} writing to it, expected one run at a time. Wait for it to "
             "end, or stop it; nothing needs to be unlocked."
         ) from None
-    handle.truncate(0)
-    handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    handle.flush()
+    except OSError as error:  # a network file system without locks
+        logger.warning("%s: cannot be locked (%s): start one run at a time", folder, error)
+    try:
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        handle.flush()
+    except OSError as error:
+        raise disk_problem(path, error) or unwritable(Path(folder), error) from None
     _held[path.resolve()] = handle

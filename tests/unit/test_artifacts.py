@@ -68,7 +68,7 @@ def test_folders_are_replaced_whole(tmp_path):
 
 def test_full_disk_says_so(tmp_path):
     with (
-        pytest.raises(ResourceError, match="the disk full after .* room for all of it"),
+        pytest.raises(ResourceError, match="no space left on the disk .* room for all of it"),
         artifacts.atomic(tmp_path / "a"),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")

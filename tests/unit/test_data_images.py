@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -163,8 +164,8 @@ def test_a_full_disk_is_said_before_any_work(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(ResourceError, match=r"needs 0.* MB"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(ResourceError, match=r"left on the disk, 1 kB; expected the .* kB that it"):
         build_cache(images, 16, tmp_path / "cache.npy")
 
 

@@ -392,7 +392,7 @@ def test_too_little_temporary_space_is_said(monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(ResourceError, match=r"needs 4 MB of temporary space \(No space left"):
+    with pytest.raises(ResourceError, match=r"\(No space .* the 4 MB that it needs. .*TMPDIR"):
         MeanResponses(np.full(1000, 3), 1000)
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from cortune.artifacts import write_json
 from cortune.jobs import Job, run
 from cortune.simulate import simulate_subject
 
@@ -12,7 +11,7 @@ def main(job: Job) -> None:
     spec = job.project.simulation(job.dataset)
     out, truth = Path(job.output.data), Path(job.output.truth)
     simulate_subject(spec, job.wildcards.subject, out, truth, seed=job.config.seed)
-    write_json(job.output.record, job.provenance().as_dict())
+    job.record([job.output.data])
 
 
 if __name__ == "__main__":

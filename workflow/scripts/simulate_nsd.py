@@ -1,6 +1,5 @@
 """Write one subject of a simulated raw NSD (rule simulate_nsd)."""
 
-from cortune.artifacts import write_json
 from cortune.jobs import Job, run
 from cortune.simulate import simulate_nsd_subject
 
@@ -9,7 +8,7 @@ def main(job: Job) -> None:
     """Write the subject's sessions and labels, its truth, and a record of what made them."""
     spec, root = job.project.simulation(job.dataset), job.project.root(job.dataset)
     simulate_nsd_subject(spec, job.wildcards.subject, root, job.output.truth, job.config.seed)
-    write_json(job.output.record, job.provenance().as_dict())
+    job.record([job.output.betas, job.output.labels])
 
 
 if __name__ == "__main__":

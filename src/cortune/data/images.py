@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import math
-import shutil
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from cortune.artifacts import atomic
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.npy import check_header
 from cortune.data.records import BrickRow, Images, PictureSource
-from cortune.errors import InputError, ResourceError
+from cortune.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -135,11 +134,10 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
 
     unique = images.unique()
     shape = (len(unique), size, size, 3)
-    require_space(Path(path), math.prod(shape))
     digest = hashlib.sha256()
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with (
-        atomic(path) as temporary,
+        atomic(path, needs=math.prod(shape)) as temporary,
         temporary.open("wb") as out,
         _Pictures() as pictures,
         ThreadPoolExecutor(workers) as pool,
@@ -295,20 +293,3 @@ def _too_large(path: Path, found: str) -> InputError:
 
 def _unreadable(path: Path, found: str) -> InputError:
     return InputError(path, found, "a picture such as PNG or JPEG", _AGAIN)
-
-
-def require_space(path: Path, n_bytes: int) -> None:
-    """Make sure that the disk can hold an image cache.
-
-    Raises
-    ------
-    ResourceError
-        If it cannot; the message says how much the cache needs.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(path.parent).free
-    if free < n_bytes:
-        raise ResourceError(
-            f"{path}: the image cache needs {n_bytes / 1e6:.0f} MB and {free / 1e6:.0f} MB are "
-            "free. Free some space or point the results folder elsewhere, then run again."
-        )

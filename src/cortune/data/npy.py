@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from cortune.disk import allocate
 from cortune.errors import InputError
 
 _Real = TypeVar("_Real", bound=np.floating[Any])
@@ -121,6 +122,22 @@ def map_array(path: str | Path, *, kind: str, ndim: int, expected: str) -> NDArr
     """Memory-map an array, read only, after :func:`check_header`."""
     check_header(path, kind=kind, ndim=ndim, expected=expected)
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def create_array(path: str | Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Create a float32 array of zeros on disk, its space set aside, and memory-map it.
+
+    Raises
+    ------
+    ResourceError
+        If the disk cannot hold it.
+    """
+    array: NDArray[np.float32] = npy_format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=shape
+    )
+    with Path(path).open("r+b") as file:
+        allocate(file, Path(path).stat().st_size, Path(path))
     return array
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
-from typing import Any
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cortune.data.npy import release_pages
 from cortune.data.nsd_files import Betas
+from cortune.disk import allocate
 from cortune.errors import ResourceError
 
 _COLUMNS = 2048  # vertices of one session in memory at a time
 _BLOCK_VALUES = 1 << 19  # means in memory at a time
 
+_CURE = "Free some space, or set TMPDIR to a larger disk, then run again."
 _log = logging.getLogger(__name__)
 
 
@@ -129,21 +131,12 @@ def _standardise(trials: NDArray[np.float32]) -> None:
     trials[:, constant] = 0
 
 
-def _scratch(n_bytes: int) -> Any:
-    """Return an unnamed temporary file whose space is set aside.
-
-    A memory map on a full disk would end the process without a word.
-    """
+def _scratch(n_bytes: int) -> IO[bytes]:
+    """Return an unnamed temporary file whose space is set aside."""
     file = tempfile.TemporaryFile()  # noqa: SIM115
     try:
-        if n_bytes and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, n_bytes)
-        file.truncate(n_bytes)
-    except OSError as error:
+        allocate(file, n_bytes, Path(tempfile.gettempdir(), "responses"), _CURE)
+    except ResourceError:
         file.close()
-        raise ResourceError(
-            f"{tempfile.gettempdir()}: preparing responses needs {n_bytes / 1e6:.0f} MB of "
-            f"temporary space ({error.strerror}). Free some space, or set TMPDIR to a larger "
-            "disk, then run again."
-        ) from error
+        raise
     return file

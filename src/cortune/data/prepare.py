@@ -110,7 +110,8 @@ def prepare_responses(
         )
     raw = {_relative(file, reader.root): sha256(file) for file in raw_files}
     provenance = replace(provenance, raw={**provenance.raw, **raw})
-    with hdf5_writer(path, provenance) as file:
+    needs = 4 * len(responses.values) * len(columns)
+    with hdf5_writer(path, provenance, needs=needs) as file:
         constant = _write_values(file, responses.values, columns, raw_files[0])
         for name in ("vertices", "mesh_vertices", "noise_ceiling"):
             file.create_dataset(name, data=getattr(responses, name)[columns])

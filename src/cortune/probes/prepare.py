@@ -15,7 +15,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from cortune.artifacts import PathLike, atomic, sha256, write_csv, write_json_beside
-from cortune.data.images import open_cache, open_rgb, require_space
+from cortune.data.images import open_cache, open_rgb
 from cortune.errors import CortuneError, InputError
 from cortune.probes.sources import (
     SCENES,
@@ -276,9 +276,9 @@ def _write_cache(
     from tqdm import tqdm
 
     shape = (n_images, size, size, 3)
-    require_space(path, math.prod(shape))
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    with atomic(path) as temporary, temporary.open("wb") as out:
+    needs = math.prod(shape)
+    with atomic(path, needs=needs) as temporary, temporary.open("wb") as out:
         npy_format.write_array_header_1_0(out, header)
         for picture in tqdm(pictures, total=n_images, desc="decoding", unit="image", mininterval=5):
             out.write(picture.tobytes())

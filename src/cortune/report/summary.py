@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cortune.artifacts import read_json
+from cortune.artifacts import read_json, sha256
 from cortune.data.rois import roi_group
 from cortune.errors import InputError
+from cortune.seals import verify
 
 
 def headline(latest: Path) -> str:
@@ -20,16 +21,27 @@ def headline(latest: Path) -> str:
     Raises
     ------
     InputError
-        If no run has completed.
+        If no run has completed, or its table was changed since.
     """
     import pandas as pd
 
-    if not (latest / "manifest.json").is_file():
+    path = latest / "manifest.json"
+    if not path.is_file():
         raise InputError(
             latest, "no complete run", "tables and a manifest", "Run `snakemake --cores all` first."
         )
-    manifest = read_json(latest / "manifest.json")
-    units = pd.read_csv(latest / "tables" / "encoding.csv")
+    verify(path)
+    manifest = read_json(path)
+    table = latest / "tables" / "encoding.csv"
+    expected = manifest["tables"][table.name]
+    if (found := sha256(table)) != expected:
+        raise InputError(
+            table,
+            f"SHA-256 {found}",
+            f"{expected}, as in the manifest",
+            f"It was changed since. Remove {path} and run the workflow again.",
+        )
+    units = pd.read_csv(table)
     protocol = units["protocol"].iloc[0]
     units = units[units["protocol"] == protocol]
     units = units.assign(group=units["roi"].map(roi_group))

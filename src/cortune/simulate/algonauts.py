@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from cortune.artifacts import PathLike, atomic
+from cortune.data.npy import create_array
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.simulate.brain import Brain, make_brain
@@ -169,13 +170,13 @@ def _write_responses(
     """Write responses, z-scored per session and averaged over repeats, and ceilings."""
     path = folder / "training_split" / "training_fmri" / f"{brain.hemisphere}_training_fmri.npy"
     path.parent.mkdir(exist_ok=True)
-    mean = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=signal.shape)
+    mean = create_array(path, signal.shape)
     for session in sessions(spec, subject, brain, signal, seed):
         betas = standardise(session.betas)
         betas /= np.float32(spec.n_repeats)
         for row, beta in zip(session.images.tolist(), betas, strict=True):
             mean[row] += beta
-    mean.flush()
+    mean.flush()  # type: ignore[attr-defined]
     path = folder / "test_split" / "noise_ceiling" / f"{brain.hemisphere}_noise_ceiling.npy"
     path.parent.mkdir(exist_ok=True)
     np.save(path, (100 * brain.noise_ceiling(spec.n_repeats)).astype(np.float32))

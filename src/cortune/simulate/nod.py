@@ -50,7 +50,7 @@ _UNFITTED = 0.02
 _MAT_HEADER = 116
 
 
-def simulate_nod_support(root: PathLike, seed: int) -> None:
+def simulate_nod_support(root: PathLike, seed: int) -> list[Path]:
     """Write ``supportfiles``: the parcellation and the names of its areas.
 
     Parameters
@@ -58,6 +58,11 @@ def simulate_nod_support(root: PathLike, seed: int) -> None:
     root : path
         Of the data set.
     seed : int
+
+    Returns
+    -------
+    list of Path
+        The folder.
     """
     from scipy.io import savemat
 
@@ -66,10 +71,12 @@ def simulate_nod_support(root: PathLike, seed: int) -> None:
     savemat(buffer, {"glasser_MMP": parcellation(seed)[None]}, do_compression=True)
     # MATLAB files begin with the time of day, as text.
     text = b"MATLAB 5.0 MAT-file, simulated by Cortune".ljust(_MAT_HEADER)
-    with atomic(Path(root) / "supportfiles") as folder:
+    path = Path(root) / "supportfiles"
+    with atomic(path) as folder:
         folder.mkdir()
         (folder / "MMP_mpmLR32k.mat").write_bytes(text + buffer.getvalue()[_MAT_HEADER:])
         (folder / "roilbl_mmp.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [path]
 
 
 def make_nod_brain(spec: NodSpec, subject: str, hemisphere: str, seed: int) -> Brain:
@@ -86,7 +93,7 @@ def make_nod_brain(spec: NodSpec, subject: str, hemisphere: str, seed: int) -> B
 
 def simulate_nod_subject(
     spec: NodSpec, subject: str, root: PathLike, truth: PathLike, seed: int
-) -> None:
+) -> list[Path]:
     """Write one subject of a simulated data set in the NOD layout.
 
     The same arguments give the same bytes, whichever other subjects are simulated; the
@@ -107,6 +114,11 @@ def simulate_nod_subject(
         noiseless ``responses``, ``images`` (stimulus paths), ``vertices`` (grayordinates)
         and ``rois``.
     seed : int
+
+    Returns
+    -------
+    list of Path
+        The pictures, some of which other subjects see too.
 
     Raises
     ------
@@ -134,6 +146,7 @@ def simulate_nod_subject(
         for h, brain in brains.items():
             _write_truth(truth_folder / f"{h}.h5", spec, subject, brain, signal.pop(h), names, seed)
         shutil.rmtree(scratch)
+    return [root / "stimuli" / name for name in names]
 
 
 def _subject_folder(subject: str) -> str:
@@ -158,7 +171,8 @@ def _written(
         if is_coco:
             name = f"coco/{identity + 1:012d}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        with atomic(folder / name) as path:
+        # Another subject's job may write the same picture.
+        with atomic(folder / name, alone=False) as path:
             Image.fromarray(scene.image).save(path, compress_level=1)
         stimuli.append((name, scene.label + 1))
         yield scene

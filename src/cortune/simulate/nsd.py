@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import mmap
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from cortune.artifacts import PathLike, atomic
 from cortune.data.nsd_tree import BETAS, BRICK, DESIGN, STIM_INFO, STIMULI, SURFACE
 from cortune.data.rois import HEMISPHERES
+from cortune.disk import require_space
 from cortune.errors import InputError
 from cortune.seeds import rng
 from cortune.simulate.algonauts import picture_of, scenes_of, write_truth
@@ -73,7 +75,7 @@ def simulate_nsd(
         simulate_nsd_subject(spec, subject, out, truth / subject, seed)
 
 
-def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> None:
+def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> list[Path]:
     """Write what all subjects share: the pictures, the design, and their COCO ids.
 
     Pictures that no subject sees stay empty; they take no space. Where there are too few
@@ -86,6 +88,11 @@ def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> Non
     root : path
         Folder of the data set. Each file appears when it is whole.
     seed : int
+
+    Returns
+    -------
+    list of Path
+        The files.
 
     Raises
     ------
@@ -100,6 +107,7 @@ def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> Non
         _write_stim_info(path, spec, design, seed)
     with atomic(root / STIMULI) as path:
         _write_pictures(path, spec, np.unique(design), seed)
+    return [root / DESIGN, root / STIM_INFO, root / STIMULI]
 
 
 def simulate_nsd_subject(
@@ -261,6 +269,9 @@ def _write_trials(path: Path, vertices: np.ndarray, betas: np.ndarray) -> None:
     with path.open("wb") as file:
         header.writehdr_to(file)
         file.truncate(header.get_footer_offset())
+    # A memory map on a full disk would end the process without a word.
+    pages = np.unique((header.get_data_offset() + 4 * vertices) // mmap.PAGESIZE)
+    require_space(path, len(betas) * (len(pages) + 1) * mmap.PAGESIZE)
     shape = (len(betas), N_FSAVERAGE)
     trials = np.memmap(path, ">f4", "r+", header.get_data_offset(), shape)
     trials[:, vertices] = betas

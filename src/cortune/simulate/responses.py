@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cortune.data.npy import create_array
 from cortune.simulate.brain import Brain
 from cortune.simulate.energies import stimulus_maps
 from cortune.simulate.scenes import GRID, Scene
@@ -94,7 +95,7 @@ class _Synthesiser:
     def __init__(self, brain: Brain, n_images: int, path: Path, width: float) -> None:
         self._brain = brain
         shape = (n_images, brain.n_vertices)
-        self._out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        self._out = create_array(path, shape)
         self._pooling = [pooling_weights(p.x, p.y, p.size, width) for p in brain.patches]
         self._waiting: list[list[dict[str, np.ndarray]]] = []
         self._weights: list[dict[str, np.ndarray]] = []
