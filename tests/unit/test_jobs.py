@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -72,3 +75,64 @@ def test_a_transfer_works_on_the_data_set_it_goes_to():
     known = job("prepare_images")
     version = known.project.versions.of("prepare_images", "nod")
     assert job("prepare_images", version=version, subject="sub01").dataset == "nod"
+
+
+LOGGED = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from cortune import jobs
+folder, name = Path(sys.argv[1]), sys.argv[2]
+
+def main(job):
+    (folder / f"{name}.started").touch()
+    while not (folder / f"{name}.may-end").exists():
+        time.sleep(0.01)
+    print(name, "was here")
+
+jobs.run(
+    SimpleNamespace(
+        input=[], output=[], params=None, wildcards={}, threads=1, rule="encode_roi",
+        log=[folder / "job.log"],
+        config={"datasets": {"nsd": {"layout": "algonauts2023", "subjects": ["subj01"],
+                                     "simulate": {}}}},
+    ),
+    main,
+)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_job_waits_for_the_same_job_of_a_run_that_was_killed_alone(tmp_path, killed):
+    def start(name):
+        command = [sys.executable, "-c", LOGGED, str(tmp_path), name]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def started(name):
+        return (tmp_path / f"{name}.started").exists()
+
+    orphan, second = start("orphan"), None
+    try:
+        wait_for(lambda: started("orphan"))
+        second = start("second")
+        assert "waiting for its end" in second.stderr.readline()
+        assert not started("second")
+        if killed:
+            orphan.kill()
+        else:
+            (tmp_path / "orphan.may-end").touch()
+        wait_for(lambda: started("second"))
+        (tmp_path / "second.may-end").touch()
+        assert second.wait(20) == 0
+        assert (tmp_path / "job.log").read_text() == "second was here\n"
+    finally:
+        for process in filter(None, (orphan, second)):
+            process.kill()
+            process.communicate()
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

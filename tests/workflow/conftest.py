@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny import TINY
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -28,9 +29,12 @@ class Workspace:
         path.write_text(yaml.safe_dump(config))
         return path
 
-    def snakemake(self, *arguments: str, config: Path, check: bool = True):
+    def command(self, *arguments: str, config: Path) -> list[str]:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        command += ["--directory", str(self.folder), "--configfile", str(config), *arguments]
+        return [*command, "--directory", str(self.folder), "--configfile", str(config), *arguments]
+
+    def snakemake(self, *arguments: str, config: Path, check: bool = True):
+        command = self.command(*arguments, config=config)
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
@@ -69,4 +73,12 @@ def demo(tmp_path_factory) -> Workspace:
         for name in ("results", ".snakemake"):
             shutil.copytree(Path(finished) / name, space.folder / name)
     space.run(config)
+    return space
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Workspace:
+    """Nearly every rule, run once on next to nothing. Do not change what it made."""
+    space = Workspace(tmp_path_factory.mktemp("tiny"))
+    space.run(space.write_config(TINY))
     return space
