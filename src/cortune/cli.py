@@ -1,8 +1,9 @@
-"""The command line: check inputs, simulate data, look after versions, sum up a run."""
+"""The command line: check inputs, plan, simulate data, look after versions, sum up a run."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,17 @@ def check(arguments: argparse.Namespace) -> int:
         print(problem)
     print(f"{len(problems)} problem(s)." if problems else "No problem found.")
     return 1 if problems else 0
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Print the jobs, hours and disk that a run will take."""
+    from cortune.plan import Rates, describe, estimate, shape_of
+    from cortune.project import Project
+
+    config = Config.from_file(arguments.configfile)
+    stages = estimate(Project(config, arguments.results), shape_of(config))
+    print(describe(stages, Rates(gpu_gflops=arguments.gpu_gflops)))
+    return 0
 
 
 def simulate(arguments: argparse.Namespace) -> int:
@@ -121,6 +133,16 @@ def _vertices(text: str) -> tuple[str, int]:
     return roi, int(number)
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a positive number")
+    return rate
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cortune", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
@@ -129,6 +151,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("check", help=check.__doc__)
     sub.add_argument("--configfile", default=DEFAULT_CONFIG)
     sub.set_defaults(command=check)
+
+    sub = commands.add_parser("plan", help=plan.__doc__)
+    sub.add_argument("--configfile", default=DEFAULT_CONFIG)
+    sub.add_argument("--results", default="results")
+    sub.add_argument(
+        "--gpu-gflops", type=_rate, default=5000.0, help="rate of networks on your GPU, GFLOP/s"
+    )
+    sub.set_defaults(command=plan)
 
     sub = commands.add_parser("simulate", help=simulate.__doc__)
     sub.add_argument("--layout", choices=["algonauts2023", "nsd", "nod"], default="algonauts2023")

@@ -114,8 +114,8 @@ class Cluster:
         wait_for(lambda: "UP" in _said("scontrol", "ping"), 30)
 
     def stop_controller(self) -> None:
-        """Kill slurmctld as a crash would."""
-        self._kill("slurmctld", signal.SIGKILL)
+        """Stop slurmctld; it saves its state, which a crash would lose some seconds of."""
+        self._kill("slurmctld")
 
     def jobs(self) -> dict[str, tuple[str, str]]:
         """Return the state and the rule of every job that SLURM remembers."""
@@ -124,8 +124,10 @@ class Cluster:
         return {number: (state, comment) for number, state, comment in found}
 
     def running(self, rule: str) -> list[str]:
-        """Return the running jobs of a rule."""
-        return [n for n, (state, of) in self.jobs().items() if state == "RUNNING" and rule in of]
+        """Return the jobs of a rule whose work has begun: the step within the batch script."""
+        steps = _said("squeue", "-h", "-s", "-o", "%i").split()
+        jobs = self.jobs().items()
+        return [n for n, (_, of) in jobs if rule in of and f"{n}.0" in steps]
 
     def _start_munge(self) -> None:
         secret = self.folder / "munge"
@@ -147,8 +149,8 @@ class Cluster:
         options = [f"--{name}={path}" for name, path in files.items()]
         subprocess.run([*identity, "munged", *options], check=True)
 
-    def _kill(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-        """Kill the daemon of a pid file, if that is what runs under its number."""
+    def _kill(self, name: str) -> None:
+        """Stop the daemon of a pid file, if that is what runs under its number."""
         path = self.folder / f"{name}.pid"
         if not path.exists():
             return
@@ -162,12 +164,12 @@ class Cluster:
                 return False
 
         if alive():
-            os.kill(int(process.name), how)
+            os.kill(int(process.name), signal.SIGTERM)
             wait_for(lambda: not alive(), 30)
 
 
-def wait_for(condition, seconds: float) -> None:
-    """Wait until something holds.
+def wait_for(condition, seconds: float):
+    """Wait until something holds, and return what was found.
 
     Raises
     ------
@@ -175,10 +177,11 @@ def wait_for(condition, seconds: float) -> None:
         If it does not in time.
     """
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > end:
             raise TimeoutError(f"not within {seconds} s")
         time.sleep(0.2)
+    return found
 
 
 def _said(*command: str) -> str:

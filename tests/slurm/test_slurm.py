@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,28 @@ def finish(process: subprocess.Popen, folder: Path, seconds: float) -> str:
     """Wait for the end and return what was said; the run must succeed."""
     try:
         code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGINT)
-        code = process.wait(60)
+    finally:
+        stop(process)
     said = (folder / "said").read_text()
     assert code == 0, said[-6000:]
     return said
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Interrupt a run that has not ended; it cancels its jobs."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+
+
+def tuning(cluster: Cluster, run: subprocess.Popen, other_than: str = "") -> list[str]:
+    """Wait for a running job of tune_network, and return it."""
+
+    def found() -> list[str]:
+        assert run.poll() is None, "the workflow ended before the job was seen to run"
+        return [number for number in cluster.running("tune_network") if number != other_than]
+
+    return wait_for(found, 300)
 
 
 def submitted(said: str) -> int:
@@ -129,16 +146,16 @@ def test_a_cancelled_job_and_a_lost_controller_change_nothing(cluster, local, re
     )  # fmt: skip
     run = snakemake(tmp_path, *options, snakefile=repository / "Snakefile")
     try:
-        wait_for(lambda: cluster.running("tune_network") or run.poll() is not None, 300)
-        (cancelled,) = cluster.running("tune_network")
+        (cancelled,) = tuning(cluster, run)
         subprocess.run(["scancel", cancelled], check=True)
-        wait_for(lambda: cluster.running("tune_network") or run.poll() is not None, 200)
-        assert cluster.running("tune_network") != [cancelled]
+        # While the step runs: one that is to begin would wait two minutes for the controller.
+        tuning(cluster, run, other_than=cancelled)
         cluster.stop_controller()
-        subprocess.run(["sleep", "5"], check=True)
+        time.sleep(5)
         cluster.start_controller()
-    finally:
         said = finish(run, tmp_path, 500)
+    finally:
+        stop(run)
     assert "CANCELLED" in said
     assert tables(tmp_path) == tables(local)
     assert len(tables(local)) >= 8

@@ -63,13 +63,9 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory) -> Workspace:
-    """The demo, run once from nothing; or a copy of the finished one in CORTUNE_DEMO."""
-    space = Workspace(tmp_path_factory.mktemp("demo"))
-    config = space.folder / "config.yaml"
-    shutil.copy(REPOSITORY / "config" / "config.yaml", config)
-    if finished := os.environ.get("CORTUNE_DEMO"):
+def complete(space: Workspace, config: Path, finished: str | None) -> Workspace:
+    """Run everything, starting from a copy of a finished run if there is one."""
+    if finished:
         for name in ("results", ".snakemake"):
             shutil.copytree(Path(finished) / name, space.folder / name)
     space.run(config)
@@ -77,8 +73,19 @@ def demo(tmp_path_factory) -> Workspace:
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Workspace:
+    """The demo, run once from nothing; or a copy of the finished one in CORTUNE_DEMO."""
+    space = Workspace(tmp_path_factory.mktemp("demo"))
+    config = space.folder / "config.yaml"
+    shutil.copy(REPOSITORY / "config" / "config.yaml", config)
+    return complete(space, config, os.environ.get("CORTUNE_DEMO"))
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Workspace:
-    """Nearly every rule, run once on next to nothing. Do not change what it made."""
+    """Nearly every rule, run once on next to nothing, or a copy of the run in CORTUNE_TINY.
+
+    Do not change what it made.
+    """
     space = Workspace(tmp_path_factory.mktemp("tiny"))
-    space.run(space.write_config(TINY))
-    return space
+    return complete(space, space.write_config(TINY), os.environ.get("CORTUNE_TINY"))

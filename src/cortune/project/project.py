@@ -90,6 +90,61 @@ class Project(Predictions):
             )
         return [self.path(stage, name) for stage, names in files.items() for name in names]
 
+    def outputs(self) -> dict[str, list[str]]:
+        """Return one file or folder of every job of a complete run, by stage."""
+        found: dict[str, list[str]] = {}
+        for dataset, subject, hemispheres in self.prepared():
+            found.setdefault("simulate_dataset", []).extend(self.simulated(dataset, subject))
+            for stage, name in (
+                ("prepare_images", "images.npy"),
+                ("split_images", "split.csv"),
+            ):
+                path = self.path(stage, name, dataset=dataset, subject=subject)
+                found.setdefault(stage, []).append(path)
+            found.setdefault("prepare_responses", []).extend(
+                self.path(
+                    "prepare_responses",
+                    "responses.h5",
+                    dataset=dataset,
+                    subject=subject,
+                    hemisphere=hemisphere,
+                )
+                for hemisphere in hemispheres
+            )
+        for network in self.networks:
+            stage = self.versions.network_stage(network.method)
+            found.setdefault(stage, []).append(network.path)
+        found.setdefault(self.versions.backbone_stage(), []).append(self.backbone())
+        for unit in self.units:
+            for method in self.config.tuning.methods:
+                found.setdefault("extract_features", []).append(self.features(unit, method))
+        for stage, kind in (("encode_roi", "encoding"), ("fit_size_curve", "size_curve")):
+            found[stage] = [target.path for target in self.targets(kind)]
+        for transfer in self.transfers():
+            stage = "transfer_dataset" if transfer.target else "transfer_subject"
+            found.setdefault(stage, []).append(transfer.path)
+        found["prepare_probe"] = [
+            self.path("prepare_probe", f"probe-{probe}", probe=probe) for probe in self.probes
+        ]
+        found["probe_network"] = self.probe_folders()
+        found["map_saliency"] = self.saliency_folders() if self.has_saliency else []
+        for path in (*self.tables(), *self.figures()):
+            stage = Path(path).relative_to(self.results).parts[0]
+            found.setdefault(stage, [path])
+        found["publish_results"] = [f"{self.results}/latest/manifest.json"]
+        return {stage: list(dict.fromkeys(paths)) for stage, paths in found.items() if paths}
+
+    def prepared(self) -> list[tuple[str, str, list[str]]]:
+        """Return the data sets, subjects and hemispheres whose files are prepared."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for unit in self.units:
+            found.setdefault((self.dataset, unit.subject), []).append(unit.hemisphere)
+        for transfer in self.transfers():
+            if target := transfer.target:
+                for unit in self.transfer_targets(target, transfer.hemisphere, transfer.roi):
+                    found.setdefault((target, unit.subject), []).append(unit.hemisphere)
+        return [(*key, list(dict.fromkeys(sides))) for key, sides in found.items()]
+
     def current_versions(self) -> dict[str, str]:
         """Return the version of every stage, by what it depends on: data set, method, probe."""
         found = {

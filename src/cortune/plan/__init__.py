@@ -1,0 +1,22 @@
+"""What a run will take, before anything runs: jobs, hours, disk.
+
+Work is counted (forward passes, inner products, eigendecompositions, fits) and divided by
+rates. CPU rates are those of ``make bench`` on two cores; no GPU was at hand, so that of a GPU
+is an assumption, which the user can change.
+"""
+
+from cortune.plan.backbone import Shape, shape_of
+from cortune.plan.estimate import Rates, StagePlan, describe, estimate
+from cortune.plan.work import GPU_STAGES, Work, work_by_stage
+
+__all__ = [
+    "GPU_STAGES",
+    "Rates",
+    "Shape",
+    "StagePlan",
+    "Work",
+    "describe",
+    "estimate",
+    "shape_of",
+    "work_by_stage",
+]

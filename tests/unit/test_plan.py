@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torchvision.models import alexnet
+
+from cortune.cli import main
+from cortune.config import Config
+from cortune.plan import GPU_STAGES, Rates, Shape, describe, estimate, shape_of
+from cortune.project import Project
+from cortune.reruns import EXAMPLE
+
+SHAPE = Shape(gflop=0.5, widths={"classifier.5": 64}, n_bytes=1000)
+
+
+def plan(change=None):
+    content = copy.deepcopy(EXAMPLE)
+    if change:
+        change(content)
+    config = Config.from_mapping(content)
+    widths = dict.fromkeys((*config.backbone.layers, "features.12"), 100)
+    shape = Shape(SHAPE.gflop, widths, SHAPE.n_bytes)
+    return {each.stage: each for each in estimate(Project(config), shape)}
+
+
+def test_the_shape_of_alexnet_is_that_of_a_real_forward_pass():
+    config = Config.from_mapping(
+        {**EXAMPLE, "backbone": {"name": "alexnet", "weights": "random", "input_size": 224}}
+    )
+    shape = shape_of(config)
+    model = alexnet()
+    assert shape.n_bytes == sum(p.numel() * 4 for p in model.parameters())
+    assert shape.widths["features.2"] == model.features[:3](torch.zeros(1, 3, 224, 224)).numel()
+    # Krizhevsky's network has 714 million multiply-adds in torchvision's version.
+    assert shape.gflop == pytest.approx(2 * 0.714, rel=0.01)
+
+
+def test_every_stage_with_jobs_has_a_time_and_networks_are_faster_on_a_gpu():
+    stages = plan()
+    rates = Rates()
+    assert all(each.hours(rates) > 0 and each.jobs > 0 for each in stages.values())
+    for stage in GPU_STAGES:
+        assert stages[stage].hours(rates, gpu=True) < stages[stage].hours(rates)
+    assert stages["encode_roi"].hours(rates, gpu=True) == stages["encode_roi"].hours(rates)
+
+
+def test_work_is_counted_job_by_job():
+    for stage, each in plan().items():
+        assert len(each.work) == each.jobs, stage
+
+
+def test_work_grows_as_the_configuration_says():
+    def more_epochs(content):
+        content["contrastive"] = {"epochs": 2 * Config.from_mapping(EXAMPLE).contrastive.epochs}
+
+    def more_images(content):
+        content["datasets"]["nsd"]["simulate"] |= {"n_images": 400, "n_shared": 100}
+
+    def network(stages, stage="tune_pooled"):
+        return sum(work.network for work in stages[stage].work)
+
+    before = plan()
+    assert network(plan(more_epochs)) == pytest.approx(2 * network(before))
+    doubled = plan(more_images)
+    assert network(doubled, "tune_network") == pytest.approx(2 * network(before, "tune_network"))
+    assert doubled["prepare_images"].disk > before["prepare_images"].disk
+    assert network(doubled, "probe_network") == network(before, "probe_network")
+
+
+def test_the_text_says_all_and_what_it_rests_on():
+    stages = list(plan().values())
+    text = describe(stages, Rates(gpu_gflops=1234.0))
+    total = next(line for line in text.splitlines() if line.startswith("all"))
+    assert int(total.split()[1]) == sum(each.jobs for each in stages)
+    assert "1234 on a GPU (assumed" in text
+
+
+@pytest.mark.parametrize("rate", ["0", "nan", "inf", "-3", "fast"])
+def test_a_rate_that_is_none_is_refused(capsys, rate):
+    with pytest.raises(SystemExit):
+        main(["plan", f"--gpu-gflops={rate}"])
+    assert f"found '{rate}', expected a positive number" in capsys.readouterr().err
