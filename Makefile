@@ -12,7 +12,8 @@ demo: $(VENV)/installed
 	$(BIN)/cortune summary
 
 test: $(VENV)/installed-test lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/unit
+	$(BIN)/pytest tests/workflow
 
 test-slurm: $(VENV)/installed-slurm
 	$(BIN)/pytest tests/slurm
