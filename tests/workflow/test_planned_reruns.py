@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from snakemake.api import SnakemakeApi
-from snakemake.settings.enums import Quietness, RerunTrigger
-from snakemake.settings.types import (
-    ConfigSettings,
-    DAGSettings,
-    OutputSettings,
-    ResourceSettings,
-    StorageSettings,
-)
 from tiny import TINY
 
 from cortune.config import Config, ConfigError
 from cortune.reruns import STRUCTURAL, changed, keys, rules_of
+from dags import planned
 
 pytestmark = pytest.mark.workflow
 # Some rules simulate; they are one stage.
@@ -32,31 +24,19 @@ NEEDS_DATA = {
 
 
 @pytest.fixture(scope="module")
-def planned(tiny, repository):
+def stages_of(tiny):
     """Return a function: the stages of the jobs that Snakemake plans, within this process."""
 
     def plan(config) -> set[str]:
-        path = tiny.write_config(config, "changed.yaml")
-        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-            workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=2),
-                config_settings=ConfigSettings(configfiles=[path]),
-                storage_settings=StorageSettings(),
-                snakefile=repository / "Snakefile",
-                workdir=tiny.folder,
-            )
-            triggers = frozenset({RerunTrigger.MTIME, RerunTrigger.INPUT, RerunTrigger.PARAMS})
-            dag = workflow.dag(DAGSettings(rerun_triggers=triggers))
-            dag.execute_workflow(executor="dryrun")
-            found = workflow._workflow.dag
-            jobs = [job for job in found.jobs if found.needrun(job)]
+        dag = planned(tiny.write_config(config, "changed.yaml"), tiny.folder).dag
+        jobs = [job for job in dag.jobs if dag.needrun(job)]
         return {STAGE_OF.get(job.rule.name, job.rule.name) for job in jobs} - {"all"}
 
     return plan
 
 
-def test_nothing_is_planned_after_a_run(planned):
-    assert planned(TINY) == set()
+def test_nothing_is_planned_after_a_run(stages_of):
+    assert stages_of(TINY) == set()
 
 
 def exercised():
@@ -74,9 +54,9 @@ def exercised():
 
 
 @pytest.mark.parametrize(("key", "before", "after"), list(exercised()))
-def test_a_changed_key_runs_again_what_its_versions_say(planned, key, before, after):
+def test_a_changed_key_runs_again_what_its_versions_say(stages_of, key, before, after):
     expected = rules_of(before, after)
-    found = planned(after) - {"publish_results"}
+    found = stages_of(after) - {"publish_results"}
     if key in STRUCTURAL:
         assert expected <= found
     else:
