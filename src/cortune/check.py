@@ -14,16 +14,17 @@ from cortune.project import Project
 from cortune.versions import UNTUNED
 
 
-def find_problems(configfile: str | Path) -> list[str]:
+def find_problems(*configfiles: str | Path) -> list[str]:
     """Return every problem found, each naming the file or key, and the cure.
 
     Parameters
     ----------
-    configfile : path
-        Configuration to check, with the data sets and weights that it names.
+    *configfiles : path
+        Configuration to check, with the data sets and weights that it names, and others that
+        are laid over it.
     """
     try:
-        config = Config.from_file(configfile)
+        config = Config.from_file(*configfiles)
     except ConfigError as error:
         return str(error).splitlines()
     problems = [*_dataset_problems(config)]

@@ -29,7 +29,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Report everything wrong with the configuration and the inputs it names."""
     from cortune.check import find_problems
 
-    problems = find_problems(arguments.configfile)
+    problems = find_problems(*arguments.configfile)
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problem(s)." if problems else "No problem found.")
@@ -41,7 +41,7 @@ def plan(arguments: argparse.Namespace) -> int:
     from cortune.plan import Rates, describe, estimate, shape_of
     from cortune.project import Project
 
-    config = Config.from_file(arguments.configfile)
+    config = Config.from_file(*arguments.configfile)
     stages = estimate(Project(config, arguments.results), shape_of(config))
     print(describe(stages, Rates(gpu_gflops=arguments.gpu_gflops)))
     return 0
@@ -69,7 +69,7 @@ def versions(arguments: argparse.Namespace) -> int:
     from cortune.inventory import stored_versions
     from cortune.versions import Versions
 
-    config = Config.from_file(arguments.configfile)
+    config = Config.from_file(*arguments.configfile)
     stored = stored_versions(arguments.results, [Versions(config.as_dict())])
     for version in stored:
         state = "current" if version.current else version.difference
@@ -126,6 +126,9 @@ _SIMULATE_OPTIONS = {
 }
 
 
+_LAYERED = "configuration, and others that are laid over it"
+
+
 def _vertices(text: str) -> tuple[str, int]:
     roi, _, number = text.partition("=")
     if not number.isdigit():
@@ -149,11 +152,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     sub = commands.add_parser("check", help=check.__doc__)
-    sub.add_argument("--configfile", default=DEFAULT_CONFIG)
+    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
     sub.set_defaults(command=check)
 
     sub = commands.add_parser("plan", help=plan.__doc__)
-    sub.add_argument("--configfile", default=DEFAULT_CONFIG)
+    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
     sub.add_argument("--results", default="results")
     sub.add_argument(
         "--gpu-gflops", type=_rate, default=5000.0, help="rate of networks on your GPU, GFLOP/s"
@@ -171,12 +174,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=simulate)
 
     sub = commands.add_parser("versions", help=versions.__doc__)
-    sub.add_argument("--configfile", default=DEFAULT_CONFIG)
+    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
     sub.add_argument("--results", default="results")
     sub.set_defaults(command=versions)
 
     sub = commands.add_parser("clean", help=clean.__doc__)
-    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG])
+    sub.add_argument(
+        "--configfile",
+        nargs="+",
+        default=[DEFAULT_CONFIG],
+        help="each by itself keeps its versions",
+    )
     sub.add_argument("--results", default="results")
     sub.add_argument("--yes", action="store_true", help="delete; otherwise only show")
     sub.set_defaults(command=clean)

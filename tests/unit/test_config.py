@@ -199,6 +199,21 @@ def test_missing_file(tmp_path):
         Config.from_file(tmp_path / "none.yaml")
 
 
+def test_a_file_laid_over_another_wins_key_by_key(tmp_path):
+    below, above = tmp_path / "below.yaml", tmp_path / "above.yaml"
+    below.write_text(yaml.safe_dump(minimal(seed=3, contrastive={"epochs": 5, "batch_size": 7})))
+    above.write_text("contrastive: {epochs: 6}\nbackbone: {layers: [features.2]}")
+    config = Config.from_file(below, above)
+    assert (config.seed, config.contrastive.epochs, config.contrastive.batch_size) == (3, 6, 7)
+    assert config.backbone.layers == ["features.2"]
+    assert Config.from_file(below).contrastive.epochs == 5
+
+
+def test_a_number_as_text_is_refused_with_the_cure():
+    with pytest.raises(ConfigError, match="without quotes.*--config makes text"):
+        Config.from_mapping(minimal(encoding={"folds": "5"}))
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "nsd.yaml", "converged.yaml"])
 def test_shipped_configurations_are_valid(repository, name):
     path = repository / "config" / name

@@ -83,18 +83,14 @@ class Config:
         return _build(cls, filled)  # type: ignore[no-any-return]
 
     @classmethod
-    def from_file(cls, path: str | Path) -> Config:
-        """Read and validate a YAML file."""
-        try:
-            mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(
-                f"{path}: no such file; give a configuration with --configfile."
-            ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not readable as YAML: {error}") from error
-        if not isinstance(mapping, dict):
-            raise ConfigError(f"{path}: found {type(mapping).__name__}, expected keys and values.")
+    def from_file(cls, path: str | Path, *over: str | Path) -> Config:
+        """Read and validate a YAML file, with others laid over it as Snakemake does."""
+        mapping = _read(path)
+        if over:
+            from snakemake.utils import update_config
+
+            for other in over:
+                update_config(mapping, _read(other))
         return cls.from_mapping(mapping)
 
     def recipe(self, method: str) -> Any:
@@ -104,6 +100,20 @@ class Config:
     def as_dict(self) -> dict[str, Any]:
         """Return plain containers, defaults included."""
         return asdict(self)
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such file; give a configuration with --configfile."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{path}: found {type(mapping).__name__}, expected keys and values.")
+    return mapping
 
 
 def _build(kind: Any, value: Any) -> Any:

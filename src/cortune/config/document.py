@@ -20,6 +20,8 @@ def document() -> str:
         "- `config.yaml` is the demo and the default; `nsd.yaml` is the paper at full scale.",
         "- Another file is given with `--configfile my.yaml` and replaces the demo's; what it does",
         "  not say has the default below.",
+        "- Of several files, `--configfile my.yaml over.yaml`, later ones win, key by key; `quick.yaml`",
+        "  is to be laid over any other, to see it run through in minutes.",
         "- Unknown keys are refused, with the nearest known one. `cortune check` reports",
         "  everything wrong with a configuration and the inputs it names.",
         "- A changed key makes new result folders for the stages that read it and leaves the rest",

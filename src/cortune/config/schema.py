@@ -10,6 +10,11 @@ from typing import Any
 
 import yaml
 
+_NUMBERS = (
+    "Write it without quotes and with a point before e, as in 1.0e-4 (YAML reads 1e-4 as text), "
+    "and in a file given with --configfile: --config makes text of numbers inside {}."
+)
+
 
 def schema_path() -> Path:
     """Return the path of the JSON schema: in the checkout, or installed with the package."""
@@ -98,7 +103,7 @@ def _explain(error: Any) -> Iterator[str]:
     described = error.schema.get("description") if isinstance(error.schema, dict) else None
     message = f"{where or 'configuration'}: {_expected(error)}"
     if isinstance(error.instance, str) and error.validator == "type" and _is_number(error.instance):
-        message += " Write it with a point, as in 1.0e-4: YAML reads 1e-4 as text."
+        message += " " + _NUMBERS
     yield f"{message} ({' '.join(described.split())})" if described else message
 
 

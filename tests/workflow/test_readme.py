@@ -1,0 +1,195 @@
+"""The README's sections, executed: every file it shows is written, every command run, in order.
+
+Three things differ from what a newcomer does. The photographs and the weights, which are the
+newcomer's own, are made here. Runs end after the stages in ``UNTIL``, since what follows is run by
+other tests. And the report is made of the tiny run, instead of one that takes longer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cortune.config import Config
+from cortune.versions import STAGES
+
+pytestmark = pytest.mark.workflow
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHECKOUT = ["Snakefile", "workflow", "config", "profiles", "envs"]
+UNTIL = {"photographs.yaml": "split_images prepare_responses", "my.yaml": "tabulate_encoding"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """The fenced blocks under a heading: files by name, and commands."""
+
+    files: dict[str, str]
+    commands: list[str]
+
+
+def section(heading: str) -> Section:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (body,) = re.findall(rf"^## {heading}\n(.*?)(?=^## )", text, flags=re.MULTILINE | re.DOTALL)
+    files, commands = {}, []
+    for kind, block in re.findall(r"^```(\w*)\n(.*?)^```$", body, flags=re.MULTILINE | re.DOTALL):
+        if kind == "yaml":
+            name = re.match(r"# ([\w.]+)", block)
+            assert name, f"a block of {heading} does not say its file"
+            files[name[1]] = block
+        else:
+            commands += block.splitlines()
+    assert commands, f"no commands under {heading}"
+    return Section(files, commands)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A copy of the checkout that commands are run in, by a shell."""
+
+    path: Path
+
+    def write(self, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (self.path / name).write_text(text, encoding="utf-8")
+
+    def run(self, command: str) -> str:
+        """Run a line of the README; of a run of Snakemake, as much as ``UNTIL`` says."""
+        for name, stage in UNTIL.items():
+            if command.startswith("snakemake --cores") and f"--configfile {name}" in command:
+                command = command.replace("--cores", f"--until {stage} --cores", 1)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.path,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def follow(self, heading: str) -> dict[str, str]:
+        """Do what a section says; return what each command printed."""
+        found = section(heading)
+        self.write(found.files)
+        return {command: self.run(command) for command in found.commands}
+
+    def made(self, stage: str, name: str) -> list[Path]:
+        return sorted((self.path / "results" / stage).rglob(name))
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory) -> Folder:
+    path = tmp_path_factory.mktemp("newcomer")
+    for name in CHECKOUT:
+        source = REPOSITORY / name
+        copy = shutil.copytree if source.is_dir() else shutil.copyfile
+        copy(source, path / name)
+    return Folder(path)
+
+
+@pytest.fixture(scope="module")
+def own_folder(newcomer) -> dict[str, str]:
+    """What the section on an own Algonauts folder prints; later sections build on it."""
+    return newcomer.follow("Your own Algonauts folder")
+
+
+def printed(outputs: dict[str, str], start: str) -> str:
+    (text,) = [text for command, text in outputs.items() if command.startswith(start)]
+    return text
+
+
+def test_demo():
+    """`make demo` itself is run by test_demo.py; here, that it is what runs."""
+    assert any(command.startswith("make demo ") for command in section("Demo").commands)
+    shown = Folder(REPOSITORY).run("make --dry-run demo")
+    for command in ("snakemake --cores all", "snakemake --report", "cortune summary"):
+        assert command in shown
+
+
+def test_own_photographs(newcomer):
+    from PIL import Image
+
+    folder = newcomer.path / "data" / "photographs"
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((160, 120)).save(folder / f"holiday{number:02}.jpg")
+    outputs = newcomer.follow("Your own photographs")
+    assert "No problem found." in printed(outputs, "cortune check")
+    (index,) = newcomer.made("prepare_images", "index.csv")
+    assert len(pd.read_csv(index)) == 40
+    assert len(newcomer.made("prepare_responses", "responses.h5")) == 2
+
+
+def test_own_algonauts_folder(newcomer, own_folder):
+    assert "No problem found." in printed(own_folder, "cortune check")
+    assert "tune_network" in printed(own_folder, "cortune plan")
+    (path,) = newcomer.made("tabulate_encoding", "encoding.csv")
+    table = pd.read_csv(path)
+    assert set(table["method"]) == {"untuned", "contrastive"} and set(table["roi"]) == {"V1v"}
+    assert table["r_mean"].between(-1, 1).all()
+
+
+def test_another_network_with_local_weights(newcomer, own_folder):
+    import torch
+    from torchvision.models import resnet18
+
+    found = section("Another network with local weights")
+    weights = yaml.safe_load(found.files["network.yaml"])["backbone"]["weights"]
+    torch.manual_seed(0)
+    torch.save(resnet18(num_classes=7).state_dict(), newcomer.path / weights)
+    before = set(newcomer.made("tabulate_encoding", "encoding_layers.csv"))
+    outputs = newcomer.follow("Another network with local weights")
+    assert "No problem found." in printed(outputs, "cortune check")
+    (path,) = set(newcomer.made("tabulate_encoding", "encoding_layers.csv")) - before
+    assert set(pd.read_csv(path)["layer"]) == {f"layer{number}" for number in (1, 2, 3, 4)}
+
+
+def test_one_changed_setting(newcomer, own_folder):
+    networks = newcomer.made("tune_network", "network.safetensors")
+    encodings = newcomer.made("encode_roi", "encoding.h5")
+    outputs = newcomer.follow("One changed setting")
+    planned = next(text for command, text in outputs.items() if "--dry-run" in command)
+    rules = set(re.findall(r"^([a-z_]+) +\d+$", planned, flags=re.MULTILINE)) & set(STAGES)
+    assert "encode_roi" in rules
+    assert all(re.match("encode_roi|tabulate|plot|bound", rule) for rule in rules), rules
+    assert newcomer.made("tune_network", "network.safetensors") == networks
+    assert len(newcomer.made("encode_roi", "encoding.h5")) == len(encodings) + 4
+    assert "encoding.folds: 3, now 4" in printed(outputs, "cortune versions")
+
+
+def test_the_report(tiny, newcomer, tmp_path):
+    run = Folder(tmp_path / "run")
+    shutil.copytree(newcomer.path, run.path, ignore=shutil.ignore_patterns("results", "data", ".*"))
+    for name in ("results", ".snakemake"):
+        shutil.copytree(tiny.folder / name, run.path / name)
+    shutil.copyfile(tiny.folder / "config.yaml", run.path / "my.yaml")
+    outputs = run.follow("The report")
+    assert (run.path / "results/latest/report.html").stat().st_size > 100_000
+    assert "Encoding accuracy" in printed(outputs, "cortune summary")
+
+
+def test_every_configuration_shown_is_valid(newcomer, tmp_path):
+    """Those that are executed above, and the others."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^```yaml\n(?=# ([\w.]+))(.*?)^```$", text, flags=re.M | re.S))
+    assert {"my.yaml", "photographs.yaml", "network.yaml", "transfer.yaml"} <= set(shown)
+    folder = Folder(tmp_path)
+    folder.write(shown)
+    for name in shown:
+        alone = name in ("my.yaml", "photographs.yaml")
+        files = [name] if alone else ["my.yaml", name]
+        Config.from_file(*(tmp_path / file for file in files))
+        Config.from_file(tmp_path / files[0], REPOSITORY / "config" / "quick.yaml")
