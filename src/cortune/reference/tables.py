@@ -1,0 +1,347 @@
+"""Columns of the tables in ``results/latest/tables`` and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Parameters
+    ----------
+    row : str
+        What a row is of.
+    columns : tuple of str
+        In their order.
+    about : str
+        What a reader has to know beside the columns.
+    own : mapping of str to str
+        Meanings of columns that differ from :data:`MEANINGS`.
+    """
+
+    row: str
+    columns: tuple[str, ...]
+    about: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    def meaning(self, column: str) -> str:
+        """Return what a column holds."""
+        return self.own.get(column) or MEANINGS[column]
+
+
+_UNIT = ("dataset", "subject", "hemisphere", "roi", "method")
+_SCORES = (
+    "layer",
+    "n_voxels",
+    "n_images_fit",
+    "r_mean",
+    "r_median",
+    "r2_mean",
+    "ceiling_r_mean",
+    "nnr2_mean",
+    "r_ci_low",
+    "r_ci_high",
+)
+_TRANSFER = (
+    "layer",
+    "n_voxels",
+    "n_images_fit",
+    "r_mean",
+    "r_ci_low",
+    "r_ci_high",
+    "ceiling_r_mean",
+    "r_untuned_mean",
+    "r_diff_mean",
+    "frac_voxels_better",
+)
+_SOURCE = ("source_dataset", "source_subject", "target_dataset", "target_subject")
+
+MEANINGS: dict[str, str] = {
+    "dataset": "Name of the data set, as in the configuration.",
+    "subject": "Subject, as in the configuration.",
+    "hemisphere": "`lh` or `rh`.",
+    "roi": "Region of interest, or stream.",
+    "method": "How the network was tuned (`tuning.methods`).",
+    "protocol": "How encoding models are fitted, selected and scored (`encoding.protocols`).",
+    "model": "Name of the network; `untuned` for the backbone.",
+    "layer": "Layer of the network whose features predict the responses.",
+    "n_voxels": "Voxels of the ROI (vertices, on the surface).",
+    "n_images_fit": "Images that a fold's model is fitted on.",
+    "n_images": "Images that count.",
+    "r_mean": "Mean over voxels of Pearson's r, itself a mean over folds.",
+    "r_median": "Median over voxels of r.",
+    "r2_mean": "Mean over voxels of r squared.",
+    "ceiling_r_mean": "Mean over voxels of the highest r that a perfect model would reach, √NC; "
+    "empty where no ceiling is known.",
+    "nnr2_mean": "Mean over voxels of the noise-normalised score, sign(r) r²/NC, without voxels "
+    "below `encoding.min_noise_ceiling`.",
+    "r_ci_low": "Lower end of the 95 % interval of `r_mean`, by a bootstrap over images.",
+    "r_ci_high": "Its upper end.",
+    "ci_low": "Lower end of the 95 % interval.",
+    "ci_high": "Its upper end.",
+    "p_value": "Two-sided p.",
+    "source_dataset": "Data set that the network was tuned on.",
+    "source_subject": "Subject that it was tuned to; `others` for `pooled_loso`, `pooled` for "
+    "networks of all subjects.",
+    "target_dataset": "Data set that it is tried on.",
+    "target_subject": "Subject whose voxels are predicted.",
+    "target_roi": "ROI of the target whose voxels are predicted.",
+    "r_untuned_mean": "`r_mean` of the same voxels from the untuned network.",
+    "r_diff_mean": "`r_mean` less `r_untuned_mean`.",
+    "frac_voxels_better": "Share of voxels with a higher r than from the untuned network.",
+    "probe": "Name of the probe, as in the configuration.",
+    "explained_stress": "1 − √(1 − Σ λ²/‖W‖²) over the axes shown, for inPCA; one minus the "
+    "relative "
+    "stress for MDS; empty for UMAP.",
+    "level": "`group` of ROIs, or `roi`.",
+    "group": "`early` (V1v to hV4), `higher` or `all`; or the ROI, where `level` is `roi`.",
+}
+
+_ENCODING = (*_UNIT, "protocol", *_SCORES)
+TABLES: dict[str, Table] = {
+    "encoding.csv": Table(
+        "subject, hemisphere, ROI, method and protocol",
+        _ENCODING,
+        own={"layer": "The layer that most folds chose; `all` under `all_layers`."},
+    ),
+    "encoding_layers.csv": Table(
+        "subject, hemisphere, ROI, method, protocol and layer",
+        _ENCODING,
+        "As `encoding.csv`, with the layer held fixed.",
+        own={"layer": "The layer."},
+    ),
+    "encoding_voxels.parquet": Table(
+        "subject, hemisphere, ROI, method, protocol and voxel",
+        (*_UNIT, "protocol", "vertex", "layer", "alpha", "r", "ceiling_r", "nnr2"),
+        "A voxel of several ROIs has a row for each.",
+        own={
+            "vertex": "Position of the voxel in the hemisphere's responses, as distributed.",
+            "layer": "The layer that most folds chose for the ROI.",
+            "alpha": "Median over folds of the ridge penalty chosen for the voxel.",
+            "r": "Mean over folds of Pearson's r; empty where the response is constant.",
+            "ceiling_r": "The highest r that a perfect model would reach, √NC; empty if unknown.",
+            "nnr2": "sign(r) r²/NC; empty where NC is unknown or below "
+            "`encoding.min_noise_ceiling`.",
+        },
+    ),
+    "comparison.csv": Table(
+        "pair of methods and group of ROIs, or ROI",
+        (
+            *("level", "group", "method_a", "method_b", "n_units", "n_subjects", "r_diff_mean"),
+            *("ci_low", "ci_high", "p_value", "q_value", "frac_voxels_a_better"),
+        ),
+        "Paired over units of one protocol, the first of `encoding.protocols`; a unit is one ROI "
+        "of "
+        "one hemisphere of one subject. Subjects are what is resampled and flipped. With few "
+        "subjects p cannot be small: no less than 2^(1 − n_subjects).",
+        own={
+            "method_a": "The later of two methods in the configuration.",
+            "method_b": "The earlier.",
+            "n_units": "Units that have both.",
+            "n_subjects": "Their subjects.",
+            "r_diff_mean": "Mean r of `method_a` less that of `method_b`, over units within a "
+            "subject, then over subjects.",
+            "ci_low": "Lower end of the 95 % interval over subjects, by a small-sample bootstrap; "
+            "empty for one subject.",
+            "p_value": "Two-sided p, by flipping signs of subjects.",
+            "q_value": "False discovery rate over the ROIs of the pair; empty for groups.",
+            "frac_voxels_a_better": "Share of voxels with a higher r under `method_a`; ties do not "
+            "count.",
+        },
+    ),
+    "published.csv": Table(
+        "group of ROIs and method",
+        (
+            *("group", "method", "r_published", "r_here", "n_units_published", "n_units_here"),
+            *("n_subjects_published", "n_subjects_here"),
+        ),
+        "The published side is eight subjects of NSD; this run's side is protocol `published`, so "
+        "`r_here` is empty where that was not asked for. Both are means over ROIs and hemispheres "
+        "of a subject, then over subjects.",
+        own={
+            "r_published": "Mean r in the published results; empty where they have no such method.",
+            "r_here": "Mean r of this run.",
+            "n_units_published": "Units behind `r_published`.",
+            "n_units_here": "Units behind `r_here`.",
+            "n_subjects_published": "Subjects behind `r_published`.",
+            "n_subjects_here": "Subjects behind `r_here`.",
+        },
+    ),
+    "size_curve.csv": Table(
+        "subject, hemisphere, ROI, method and number of images fitted on",
+        (*_UNIT, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high"),
+        "Has rows where `encoding.size_curve.sizes` was given. Fitted on tuning images, scored on "
+        "the test images.",
+        own={"n_images_fit": "Tuning images that the model is fitted on."},
+    ),
+    "variance_partition.csv": Table(
+        "subject, hemisphere, ROI, method and layer",
+        (*_UNIT, "layer", "r2_mean"),
+        "Has rows under the protocol `all_layers`. The parts of a unit add up to the R² of all its "
+        "layers together.",
+        own={
+            "layer": "The layer.",
+            "r2_mean": "Mean over voxels of the layer's part of the held-out R²; it may be "
+            "negative.",
+        },
+    ),
+    "information.csv": Table(
+        "subject, hemisphere, ROI and method with a contrastive head",
+        (*_UNIT, "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+        own={
+            "mi_lower_bound_nats": "Lower bound on the mutual information of image and response, "
+            "on "
+            "test images, in nats; below zero it says nothing.",
+            "temperature": "Geometric mean of the temperatures fitted on the two halves.",
+            "log_k": "The most that the bound can say: log of the images in a half.",
+            "n_images": "Test images of both halves.",
+        },
+    ),
+    "transfer_subjects.csv": Table(
+        "network and other subject of its data set",
+        (*_SOURCE, "hemisphere", "roi", "method", *_TRANSFER),
+        "Has rows where `transfer.subjects` is true.",
+        own={"roi": "ROI that the network was tuned to and is tried on."},
+    ),
+    "transfer_datasets.csv": Table(
+        "network, subject and ROI of another data set",
+        (*_SOURCE, "hemisphere", "roi", "target_roi", "method", *_TRANSFER),
+        "Has rows where `transfer.datasets` was given.",
+        own={"roi": "ROI that the network was tuned to."},
+    ),
+    "probes.csv": Table(
+        "probe and network",
+        (
+            *("probe", "model", *_UNIT, "layer", "n_classes", "n_train", "n_test"),
+            *("accuracy", "ci_low", "ci_high", "n_iter", "converged"),
+        ),
+        "What a network was tuned to is empty where it does not apply.",
+        own={
+            "layer": "The layer that is classified.",
+            "n_classes": "Classes of the probe's images; chance is one over this.",
+            "n_train": "Images that the classifier is fitted on.",
+            "n_test": "Images that it is scored on.",
+            "accuracy": "Share of test images classified correctly.",
+            "ci_low": "Lower end of Wilson's 95 % interval.",
+            "n_iter": "Iterations of the fit.",
+            "converged": "Whether the fit ended before `probes.<name>.max_iter`.",
+        },
+    ),
+    "dissimilarity.csv": Table(
+        "two networks",
+        ("model_a", "model_b", "distance"),
+        "Each pair once. `truth` (one-hot) and `ignorance` (uniform) are among the models.",
+        own={
+            "model_a": "Name of a network.",
+            "model_b": "Name of another.",
+            "distance": "Bhattacharyya dissimilarity of their class probabilities on the probes' "
+            "test images, mean over images and probes, in nats.",
+        },
+    ),
+    "landscape.csv": Table(
+        "network and space",
+        (
+            *("model", "subject", "hemisphere", "roi", "method", "space"),
+            *("axis_1", "axis_2", "axis_3", "explained_stress", "imaginary_axes"),
+        ),
+        own={
+            "space": "`inpca`, `mds` or `umap`.",
+            "axis_1": "Coordinate on the first axis.",
+            "axis_2": "On the second.",
+            "axis_3": "On the third.",
+            "imaginary_axes": "Axes with a negative eigenvalue: being apart along them means being "
+            "closer.",
+        },
+    ),
+    "landscape_axes.csv": Table(
+        "axis of inPCA",
+        ("axis", "eigenvalue", "kind", "explained_stress"),
+        own={
+            "axis": "Its number, in order of the size of the eigenvalue.",
+            "eigenvalue": "λ, with its sign.",
+            "kind": "`real` or `imaginary`.",
+            "explained_stress": "That of this axis and those before it.",
+        },
+    ),
+    "landscape_tests.csv": Table(
+        "factor: `roi`, `hemisphere`, `subject`, `method`",
+        (
+            *("factor", "statistic", "null_mean", "p_value", "n_permutations", "n_models"),
+            *("held_fixed", "n_arrangements", "reason"),
+        ),
+        "Whether networks with the same label lie closer than networks with different ones.",
+        own={
+            "factor": "The label.",
+            "statistic": "Mean dissimilarity within labels less that between them.",
+            "null_mean": "Its mean over the permutations.",
+            "p_value": "One-sided p, by permuting labels where everything else stays the same.",
+            "n_permutations": "Permutations drawn.",
+            "n_models": "Networks that enter.",
+            "held_fixed": "What stays the same.",
+            "n_arrangements": "Different arrangements there are; p is no smaller than one over "
+            "this.",
+            "reason": "Why there is no test, where there is none.",
+        },
+    ),
+    "lateralization.csv": Table(
+        "network",
+        (
+            *("model", *_UNIT, "li_mean", "ci_low", "ci_high", "p_value", "q_value"),
+            *("n_images", "n_empty", "li_vs_untuned", "vs_untuned_ci_low", "vs_untuned_ci_high"),
+            *("p_vs_untuned", "q_vs_untuned", "r_randomised"),
+        ),
+        "LI = (right − left)/(right + left) of a saliency map, averaged over each image and its "
+        "mirror image; positive is right.",
+        own={
+            "li_mean": "Mean LI over images.",
+            "ci_low": "Lower end of its 95 % interval, by a bootstrap over images.",
+            "p_value": "Two-sided p of a mean of zero, by flipping signs of images.",
+            "q_value": "False discovery rate over the networks of the method.",
+            "n_images": "Images with a map.",
+            "n_empty": "Images whose map, or whose mirror image's, is all zero.",
+            "li_vs_untuned": "Mean over images of LI less the untuned network's.",
+            "vs_untuned_ci_low": "Lower end of its 95 % interval.",
+            "vs_untuned_ci_high": "Its upper end.",
+            "p_vs_untuned": "Its two-sided p.",
+            "q_vs_untuned": "Its false discovery rate over the networks of the method.",
+            "r_randomised": "Mean rank correlation of the maps with those of the same network "
+            "under "
+            "random weights: near 1, the maps would say nothing of what was learnt.",
+        },
+    ),
+    "lateralization_tests.csv": Table(
+        "method, ROI or group of ROIs, over subjects or over one subject's images",
+        (
+            *("over", "level", "group", "method", "subject", "n_subjects", "n_pairs", "n_images"),
+            *("li_diff_mean", "ci_low", "ci_high", "p_value", "q_value", "p_pairs"),
+        ),
+        "LI of networks of the left hemisphere less LI of those of the right one, paired by "
+        "subject, "
+        "ROI and method.",
+        own={
+            "over": "What is resampled and flipped: `subjects` or `images`.",
+            "subject": "The subject, where `over` is `images`.",
+            "n_subjects": "Subjects.",
+            "n_pairs": "Pairs of networks.",
+            "li_diff_mean": "Mean difference, left less right; above zero as expected of "
+            "contralateral visual fields.",
+            "p_value": "Two-sided p; over subjects no smaller than 2^(1 − n_subjects).",
+            "q_value": "False discovery rate over the ROIs of the method (and subjects, where rows "
+            "are of one); empty for groups.",
+            "p_pairs": "p of exchanging the hemispheres of each pair by itself: it speaks of these "
+            "subjects only.",
+        },
+    ),
+    "skipped.csv": Table(
+        "unit, or part of one, that was left out",
+        ("dataset", "subject", "hemisphere", "roi", "reason", "method", "protocol"),
+        own={
+            "reason": "Why.",
+            "method": "The method, where only its score is incomplete.",
+            "protocol": "The protocol, likewise.",
+        },
+    ),
+}

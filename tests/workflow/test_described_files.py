@@ -1,0 +1,74 @@
+"""The reference of tables and artifacts against the files of a finished run."""
+
+from __future__ import annotations
+
+import re
+
+import h5py
+import pandas as pd
+import pytest
+
+from cortune.artifacts import read_json
+from cortune.reference import ARTIFACTS, TABLES
+
+pytestmark = pytest.mark.workflow
+DESCRIBED = [
+    (stage, artifact)
+    for stage, artifacts in ARTIFACTS.items()
+    for artifact in artifacts
+    if artifact.holds
+]
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name is of a pattern in which <…> or {…} stand for something."""
+    parts = re.split(r"<[^>]+>|\{[^}]+\}", pattern)
+    return re.fullmatch(".+?".join(map(re.escape, parts)), name) is not None
+
+
+def contents(path) -> set[str]:
+    """What a file holds, in the notation of the reference."""
+    if path.suffix == ".csv":
+        return set(pd.read_csv(path, nrows=0).columns)
+    if path.suffix == ".json":
+        return set(read_json(path))
+    found = set()
+    with h5py.File(path) as file:
+        found |= {f"@{name}" for name in file.attrs if name != "cortune"}
+
+        def visit(name, item):
+            found.update(f"{name}@{attribute}" for attribute in item.attrs)
+            if isinstance(item, h5py.Dataset):
+                found.add(name)
+
+        file.visititems(visit)
+    return found
+
+
+def test_tables_have_the_columns_described_in_their_order(tiny):
+    folder = tiny.folder / "results" / "latest" / "tables"
+    found = {
+        path.name: pd.read_csv(path, nrows=0) if path.suffix == ".csv" else pd.read_parquet(path)
+        for path in folder.iterdir()
+        if path.suffix in (".csv", ".parquet")
+    }
+    assert set(found) == set(TABLES)
+    for name, table in found.items():
+        assert tuple(table.columns) == TABLES[name].columns, name
+
+
+@pytest.mark.parametrize(("stage", "artifact"), DESCRIBED, ids=lambda each: str(each)[:40])
+def test_files_hold_what_is_described(tiny, stage, artifact):
+    folder = tiny.folder / "results" / stage
+    if not folder.is_dir():
+        pytest.skip(f"no job of {stage} in the tiny run")
+    pattern = f"<version>/{artifact.path}" + (artifact.inside and f"<networks>{artifact.inside}")
+    name = artifact.inside or artifact.path.rsplit("/", 1)[-1]
+    files = [p for p in folder.rglob(name) if matches(str(p.relative_to(folder)), pattern)]
+    assert files
+    for path in files:
+        unknown = [c for c in contents(path) if not any(matches(c, p) for p in artifact.holds)]
+        assert not unknown, path
+    seen = set().union(*(contents(path) for path in files))
+    missing = [p for p in artifact.holds if not any(matches(c, p) for c in seen)]
+    assert not [p for p in missing if not p.startswith("variance_partition")]
