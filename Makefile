@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 
-.PHONY: demo test test-slurm bench lint format clean-venv
+.PHONY: demo test test-slurm bench docs lint format clean-venv
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
@@ -20,6 +20,9 @@ test-slurm: $(VENV)/installed-slurm
 
 bench: $(VENV)/installed-test
 	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/installed-test
+	$(BIN)/mkdocs build --strict
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -40,11 +43,11 @@ $(VENV)/installed: pyproject.toml envs/constraints.txt
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(PIP) --editable '.[test]'
+	$(PIP) --editable '.[test,docs]'
 	touch $@
 
 $(VENV)/installed-slurm: $(VENV)/installed-test
-	$(PIP) --editable '.[test,slurm]'
+	$(PIP) --editable '.[test,docs,slurm]'
 	touch $@
 
 clean-venv:

@@ -181,6 +181,15 @@ def test_the_report(tiny, newcomer, tmp_path):
     assert "Encoding accuracy" in printed(outputs, "cortune summary")
 
 
+def test_the_tutorial_asks_the_tables_what_they_answer(tiny, monkeypatch, capsys):
+    text = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tiny.folder)
+    exec(block, {})
+    shown = capsys.readouterr().out
+    assert "V1v" in shown and "contrastive" in shown and "early" in shown
+
+
 def test_every_configuration_shown_is_valid(newcomer, tmp_path):
     """Those that are executed above, and the others."""
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
