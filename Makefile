@@ -8,7 +8,6 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
-	$(BIN)/snakemake --report results/latest/report.html
 	$(BIN)/cortune summary
 
 test: $(VENV)/installed-test lint

@@ -37,5 +37,6 @@ rule all:
     default_target: True
     input:
         "results/latest/manifest.json",
+        "results/latest/report.html",
         PROJECT.tables(),
         PROJECT.figures(),

@@ -98,6 +98,14 @@ def clean(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def report(arguments: argparse.Namespace) -> int:
+    """Write results/latest/report.html again, from the tables and figures there."""
+    from cortune.report.page import write_page
+
+    print(write_page(Path(arguments.results) / "latest"))
+    return 0
+
+
 def summary(arguments: argparse.Namespace) -> int:
     """Print the headline of the last complete run and where to look."""
     from cortune.report.summary import headline
@@ -188,6 +196,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--results", default="results")
     sub.add_argument("--yes", action="store_true", help="delete; otherwise only show")
     sub.set_defaults(command=clean)
+
+    sub = commands.add_parser("report", help=report.__doc__)
+    sub.add_argument("--results", default="results")
+    sub.set_defaults(command=report)
 
     sub = commands.add_parser("summary", help=summary.__doc__)
     sub.add_argument("--results", default="results")

@@ -103,7 +103,7 @@ rule plot_forgetting:
     output:
         figure=report(
             "results/plot_forgetting/{version}/encoding_gain_against_forgetting.png",
-            caption="../report/forgetting.rst",
+            caption="../report/encoding_gain_against_forgetting.rst",
             category="Probes",
             labels={"figure": "Encoding gain against accuracy lost"},
         ),

@@ -182,6 +182,7 @@ rule publish_results:
         figures=PROJECT.figures(),
     output:
         manifest="results/latest/manifest.json",
+        page="results/latest/report.html",
     log:
         "results/logs/publish_results.log",
     benchmark:
@@ -195,6 +196,6 @@ rule publish_results:
     params:
         versions=PROJECT.current_versions(),
     message:
-        "Publishing the tables and figures to results/latest"
+        "Publishing tables, figures and report to results/latest"
     script:
         "../scripts/publish_results.py"

@@ -5,7 +5,7 @@ from cortune.report.publish import publish_results
 
 
 def main(job: Job) -> None:
-    """Copy tables and figures, and write the manifest."""
+    """Copy tables and figures, and write the report and the manifest."""
     publish_results(
         job.input.tables,
         job.input.figures,

@@ -1,4 +1,4 @@
-"""``results/latest``: the tables and figures of the last complete run, and a manifest."""
+"""``results/latest``: the tables and figures of the last complete run, a page and a manifest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import cortune
 from cortune.artifacts import atomic, sha256, write_json
+from cortune.report.page import write_page
 
 LIBRARIES = (
     "captum",
@@ -40,10 +41,10 @@ def publish_results(
     versions: Mapping[str, str],
     benchmarks: Mapping[str, Sequence[str]],
 ) -> None:
-    """Copy tables and figures to the folder of `manifest`, then write the manifest.
+    """Copy tables and figures to the folder of `manifest`, then write the page and the manifest.
 
-    What an earlier run left there and this one does not make is removed, an earlier
-    report included; the manifest comes last, so its presence means a complete run.
+    What an earlier run left there and this one does not make is removed; the manifest comes
+    last, so its presence means a complete run.
 
     Parameters
     ----------
@@ -58,23 +59,21 @@ def publish_results(
     """
     latest = Path(manifest).parent
     Path(manifest).unlink(missing_ok=True)
-    (latest / "report.html").unlink(missing_ok=True)
     for name, files in (("tables", tables), ("figures", figures)):
         with atomic(latest / name) as folder:
             folder.mkdir()
             for file in _with_sidecars(files):
                 shutil.copyfile(file, folder / file.name)
-    write_json(
-        manifest,
-        {
-            "cortune": cortune.__version__,
-            "libraries": {name: _version_of(name) for name in LIBRARIES},
-            "config": config,
-            "versions": versions,
-            "tables": {Path(t).name: sha256(latest / "tables" / Path(t).name) for t in tables},
-            "rules": {rule: _seconds(files) for rule, files in sorted(benchmarks.items())},
-        },
-    )
+    content = {
+        "cortune": cortune.__version__,
+        "libraries": {name: _version_of(name) for name in LIBRARIES},
+        "config": config,
+        "versions": versions,
+        "tables": {Path(t).name: sha256(latest / "tables" / Path(t).name) for t in tables},
+        "rules": {rule: _seconds(files) for rule, files in sorted(benchmarks.items())},
+    }
+    write_page(latest, content)
+    write_json(manifest, content)
 
 
 def _with_sidecars(files: Iterable[str]) -> list[Path]:

@@ -1,0 +1,98 @@
+"""The report of a run in a real browser: headless Chromium, without a connection."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+# Does what a reader would, and writes down what is seen.
+READER = """
+<script>
+window.addEventListener("load", () => {
+  const cells = (id, column) => [...document.getElementById(id).querySelectorAll("tbody tr")]
+    .filter(row => !row.hidden).map(row => row.cells[column].textContent);
+  const head = (id, name) => [...document.getElementById(id).querySelectorAll("th")]
+    .findIndex(head => head.textContent === name);
+  const click = (id, column) =>
+    document.getElementById(id).querySelectorAll("th button")[column].click();
+  const choose = (name, value) => {
+    const select = document.querySelector(`select[name=${name}]`);
+    select.value = value;
+    select.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  const found = {};
+  found.pictures = [...document.images].map(one => [one.alt, one.complete && one.naturalWidth]);
+  const id = "encoding.csv";
+  const [r, subject, roi] = ["r_mean", "subject", "roi"].map(name => head(id, name));
+  found.before = cells(id, r);
+  click(id, r);
+  found.ascending = cells(id, r);
+  click(id, r);
+  found.descending = cells(id, r);
+  found.subjects = cells(id, subject);
+  choose("subject", "subj02");
+  found.chosen = cells(id, subject);
+  found.count = document.querySelector(`[id="${id}"] .count`).textContent;
+  found.address = location.search;
+  document.querySelector("#filters button").click();
+  setTimeout(() => {
+    found.all = cells(id, subject);
+    const seen = document.createElement("pre");
+    seen.id = "found";
+    seen.textContent = JSON.stringify(found);
+    document.body.append(seen);
+  }, 100);
+});
+</script>
+"""
+
+
+def browse(page, tmp_path):
+    """Return what a browser makes of a page, and what it wrote to the console."""
+    options = (
+        *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        *("--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1400,900"),
+        f"--user-data-dir={tmp_path / 'profile'}",
+    )
+    done = subprocess.run(
+        [CHROMIUM, *options, page.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_the_report_works_in_a_browser(tiny, tmp_path):
+    text = (tiny.folder / "results" / "latest" / "report.html").read_text()
+    page = tmp_path / "report.html"
+    page.write_text(text.replace("</body>", READER + "</body>"))
+    dom, console = browse(page, tmp_path)
+    assert console == []
+    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', dom)[1])
+    figures = list((tiny.folder / "results" / "latest" / "figures").glob("*.png"))
+    assert len(found["pictures"]) == len(figures) > 10
+    assert all(width for _, width in found["pictures"])
+
+    before, ascending, descending = (
+        [float(value) for value in found[key]] for key in ("before", "ascending", "descending")
+    )
+    assert before != ascending == sorted(before) and descending == sorted(before, reverse=True)
+    assert found["chosen"] == ["subj02"] * found["subjects"].count("subj02") != []
+    assert len(found["subjects"]) > len(found["chosen"])
+    expected = f"{len(found['chosen'])} of {len(found['subjects'])} rows"
+    assert found["count"] == expected and found["address"] == "?subject=subj02"
+    assert sorted(found["all"]) == sorted(found["subjects"])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_the_browser_test_sees_errors_and_missing_pictures(tmp_path):
+    page = tmp_path / "broken.html"
+    page.write_text('<img src="none.png"><script>absent()</script>')
+    _, console = browse(page, tmp_path)
+    assert any("absent is not defined" in line for line in console)
