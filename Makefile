@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 
-.PHONY: demo test test-slurm bench docs lint format clean-venv
+.PHONY: demo test test-slurm bench docs screenshots lint format clean-venv
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
@@ -22,6 +22,10 @@ bench: $(VENV)/installed-test
 
 docs: $(VENV)/installed-test
 	$(BIN)/mkdocs build --strict
+
+# Of the last run's report, by Chromium, which must be there.
+screenshots: $(VENV)/installed
+	$(BIN)/python docs/screenshots.py results/latest/report.html
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
