@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cortune.artifacts import read_provenance
+from cortune.artifacts import read_json, read_provenance
 from cortune.errors import CortuneError
 from cortune.versions import STAGES, Versions, look_up
 
@@ -111,15 +111,21 @@ def _stored_provenance(folder: Path) -> dict[str, Any] | None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _CARRIERS and path.is_file():
             try:
-                provenance = (
-                    read_provenance(path.with_suffix(""))
-                    if path.suffix == ".json" and path.with_suffix("").is_file()
-                    else read_provenance(path)
-                )
-            except (CortuneError, OSError, ValueError):
+                return _provenance_in(path)
+            except (CortuneError, OSError, ValueError, KeyError, TypeError):
                 continue
-            return provenance
     return None
+
+
+def _provenance_in(path: Path) -> dict[str, Any]:
+    """Return the provenance that a file carries, or is."""
+    if path.suffix != ".json":
+        return read_provenance(path)
+    if path.with_suffix("").is_file():
+        return read_provenance(path.with_suffix(""))
+    value = read_json(path)
+    provenance = value.get("provenance", value)
+    return {key: provenance[key] for key in ("stage", "config", "inputs")}
 
 
 def remove(versions: Iterable[StoredVersion]) -> int:
