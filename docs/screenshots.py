@@ -28,33 +28,23 @@ FLAGS = (
     "--virtual-time-budget=8000",
     "--window-size=1400,850",
 )
-# `app` and `results` are global in Snakemake's reports.
-# A window has a frame, even where none is shown: the page must be told its height.
-OPEN = """<style>.h-screen {{height: 850px !important}}</style>
-<script>
-window.addEventListener("load", () => setTimeout(() => {{
-    const [path, entry] = Object.entries(results).find(([path]) => path.endsWith("/{figure}"));
-    const view = {{content: "img", contentPath: entry.data_uri, resultPath: path}};
-    app.showCategory("{category}");
-    setTimeout(() => app.setView(view), 500);
-}}, 500));
-</script>
-"""
+# One section, from its top: a page that is scrolled to an anchor is not drawn before it is caught.
+ALONE = "<style>main > section:not(#{section}), h1 {{display: none}}</style>"
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A figure of the report, opened in its category."""
+    """A section of the report, with the rows chosen by a query."""
 
     name: str
-    category: str
-    figure: str
+    section: str
+    query: str = ""
 
 
 SHOTS = (
-    Shot("report_encoding", "Encoding", "encoding_by_roi.png"),
-    Shot("report_published", "Encoding", "published.png"),
-    Shot("report_cortex", "Encoding", "cortex.png"),
+    Shot("report_encoding", "encoding"),
+    Shot("report_cortex", "cortex"),
+    Shot("report_lateralization", "lateralization"),
 )
 
 
@@ -70,10 +60,11 @@ def take(report: Path, shot: Shot, folder: Path) -> Path:
     """Open the report in a browser of its own and save what it shows."""
     with tempfile.TemporaryDirectory() as scratch:
         page, picture = Path(scratch) / "report.html", Path(scratch) / "shot.png"
-        opened = report.read_text(encoding="utf-8") + OPEN.format(**vars(shot))
-        page.write_text(opened, encoding="utf-8")
+        text = report.read_text(encoding="utf-8")
+        alone = ALONE.format(section=shot.section)
+        page.write_text(text.replace("</head>", f"{alone}</head>"), encoding="utf-8")
         command = [browser(), *FLAGS, f"--user-data-dir={scratch}/profile"]
-        command += [f"--screenshot={picture}", page.as_uri()]
+        command += [f"--screenshot={picture}", page.as_uri() + shot.query]
         environment = os.environ | {"HOME": scratch}
         subprocess.run(command, check=True, capture_output=True, timeout=180, env=environment)
         path = folder / f"{shot.name}.png"
