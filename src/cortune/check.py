@@ -62,7 +62,7 @@ def _transfer_problems(config: Config) -> Iterator[str]:
 
 
 def _backbone_problems(config: Config) -> Iterator[str]:
-    from cortune.networks.backbones import build_backbone, read_state_dict
+    from cortune.networks.backbones import build_backbone, load_backbone
     from cortune.networks.layers import check_layers
 
     settings = config.backbone
@@ -73,7 +73,7 @@ def _backbone_problems(config: Config) -> Iterator[str]:
         check_layers(model, [mapped] if mapped else [], "contrastive_plus.image_layer")
         weights = Path(settings.weights).expanduser()
         if weights.suffix or weights.exists():
-            read_state_dict(weights)
+            load_backbone(settings.name, settings.weights)
         elif settings.weights not in ("random", "pretrain"):
             from cortune.networks.backbones import weights_entry
 

@@ -89,14 +89,14 @@ def test_filling_defaults_is_idempotent():
     [
         (
             {"contrastive": {"temprature": 0.1}},
-            ["contrastive.temprature", "did you mean temperature?"],
+            ["contrastive.temprature", "did you mean contrastive.temperature?"],
         ),
         ({"contrastiv": {}}, ["contrastiv", "did you mean contrastive?"]),
         (
             {"contrastive": {"learning_rate": "1e-4"}},
             ["contrastive.learning_rate", "'1e-4'", "1.0e-4"],
         ),
-        ({"contrastive": {"batch_size": 1}}, ["contrastive.batch_size", "1", "minimum of 2"]),
+        ({"contrastive": {"batch_size": 1}}, ["contrastive.batch_size", "1", "at least 2"]),
         (
             {"tuning": {"methods": ["contrastve"]}},
             ["tuning.methods.0", "'contrastve'", "did you mean contrastive?"],
@@ -288,7 +288,7 @@ def test_a_simulation_key_of_another_layout_is_refused():
             r"transfer\.datasets\.0\.target: found 'nodd', expected one of nod",
         ),
         ({"datasets": [{"source": "nsd", "target": "nod"}]}, "'rois' is a required property"),
-        ({"subject": True}, r"transfer\.subject: unknown key; did you mean subjects"),
+        ({"subject": True}, r"transfer\.subject: unknown key; did you mean transfer.subjects"),
     ],
 )
 def test_transfer_that_cannot_be_is_refused(transfer, message):

@@ -8,10 +8,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-import yaml
-
+from cortune.config.reading import read_yaml
 from cortune.config.relations import relation_problems
-from cortune.config.schema import schema, schema_problems, with_defaults
+from cortune.config.schema import number_problems, schema, schema_problems, with_defaults
 from cortune.config.sections import (
     Backbone,
     Contrastive,
@@ -29,7 +28,7 @@ from cortune.config.sections import (
     Transfer,
     Tuning,
 )
-from cortune.errors import CortuneError
+from cortune.errors import CortuneError, InputError
 from cortune.versions import RECIPES
 
 
@@ -76,6 +75,8 @@ class Config:
         ConfigError
             Listing every problem: the dotted key, what was found, what was expected.
         """
+        if wrong := [*number_problems(mapping)]:
+            raise ConfigError("\n".join(wrong))
         filled = with_defaults(mapping, schema())
         problems = [*schema_problems(filled)] or [*relation_problems(filled)]
         if problems:
@@ -104,15 +105,12 @@ class Config:
 
 def _read(path: str | Path) -> dict[str, Any]:
     try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; give a configuration with --configfile."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+        mapping = read_yaml(path)
+    except InputError as error:
+        raise ConfigError(str(error)) from None
     if not isinstance(mapping, dict):
-        raise ConfigError(f"{path}: found {type(mapping).__name__}, expected keys and values.")
+        found = "nothing" if mapping is None else type(mapping).__name__
+        raise ConfigError(f"{path}: found {found}, expected keys and values.")
     return mapping
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,29 @@ _NUMBERS = (
     "Write it without quotes and with a point before e, as in 1.0e-4 (YAML reads 1e-4 as text), "
     "and in a file given with --configfile: --config makes text of numbers inside {}."
 )
+
+
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "null": "nothing",
+    "number": "a number",
+    "object": "keys and values",
+    "string": "text",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+    "minLength": "text of a length of at least",
+    "minItems": "a number of items of at least",
+    "minProperties": "a number of keys of at least",
+}
+_TOO_LARGE = 1 << 63
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 
 def schema_path() -> Path:
@@ -81,6 +105,21 @@ def fits(item: Mapping[str, Any], layout: str) -> bool:
     return layout in item.get("x-layouts", (layout,))
 
 
+def number_problems(value: Any, where: str = "") -> Iterator[str]:
+    """Yield the keys whose numbers no computation takes: NaN, infinity, integers of over 64 bits.
+
+    YAML can write them, and a JSON schema cannot refuse them all.
+    """
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from number_problems(item, _dotted(where, key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from number_problems(item, where)
+    elif isinstance(value, int | float) and not abs(value) < _TOO_LARGE:
+        yield f"{where}: found {_shown(value)}, expected a number of at most 64 bits. Correct it."
+
+
 def schema_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield every violation of the schema: the dotted key, what was found and expected."""
     import jsonschema
@@ -97,8 +136,9 @@ def _explain(error: Any) -> Iterator[str]:
         for key in error.instance:
             if key not in known:
                 close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-                hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}."
-                yield f"{'.'.join(filter(None, [where, str(key)]))}: unknown key; {hint}"
+                meant = f"did you mean {_dotted(where, close[0])}?" if close else ""
+                hint = meant or f"known here: {', '.join(known)}."
+                yield f"{_dotted(where, key)}: unknown key; {hint}"
         return
     described = error.schema.get("description") if isinstance(error.schema, dict) else None
     message = f"{where or 'configuration'}: {_expected(error)}"
@@ -107,18 +147,34 @@ def _explain(error: Any) -> Iterator[str]:
     yield f"{message} ({' '.join(described.split())})" if described else message
 
 
+def _dotted(where: str, key: object) -> str:
+    return f"{where}.{key}" if where else str(key)
+
+
 def _expected(error: Any) -> str:
-    found = repr(error.instance)
-    if error.validator == "enum":
-        options = [str(option) for option in error.validator_value]
-        close = difflib.get_close_matches(str(error.instance), options, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"found {found}, expected one of {', '.join(options)}{hint}"
-    if error.validator == "required":
-        return f"{error.message}."
-    if error.validator == "oneOf":
-        return f"found {found}, which is not one of the forms this key takes."
-    return f"found {found}: {error.message}."
+    found, wanted = _shown(error.instance), error.validator_value
+    match error.validator:
+        case "enum":
+            options = [str(option) for option in wanted]
+            close = difflib.get_close_matches(str(error.instance), options, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            return f"found {found}, expected one of {', '.join(options)}{hint}"
+        case "required":
+            return f"{error.message}."
+        case "oneOf":
+            return f"found {found}, which is not one of the forms this key takes."
+        case "type":
+            kinds = [wanted] if isinstance(wanted, str) else wanted
+            return f"found {found}, expected {' or '.join(_KINDS[kind] for kind in kinds)}."
+    if error.validator in _BOUNDS:
+        return f"found {found}, expected {_BOUNDS[error.validator]} {wanted}."
+    # The library's own words repeat what was found, at any length.
+    return f"found {found}: {error.message.replace(repr(error.instance), 'this')}."
+
+
+def _shown(value: Any) -> str:
+    """Return what was found, cut short."""
+    return _SHORT.repr(value)
 
 
 def _is_number(text: str) -> bool:

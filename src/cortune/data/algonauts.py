@@ -29,6 +29,7 @@ from cortune.data.records import Images, Responses
 from cortune.data.rois import FAMILIES, HEMISPHERES, select_rois
 from cortune.data.unpickle import load_names
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 N_FSAVERAGE = 163_842
 N_NSD = 73_000
@@ -204,7 +205,7 @@ def read_coco_ids(path: str | Path) -> dict[int, int]:
     expected = "a table with integer columns nsdId (from 0) and cocoId"
     cure = "Give nsd_stim_info_merged.csv of NSD, or leave stim_info out."
     try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
+        with regular_file(path).open(newline="", encoding="utf-8") as file:
             table = csv.DictReader(file)
             return {int(row["nsdId"]): int(row["cocoId"]) for row in table}
     except OSError as error:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 HEMISPHERES = {"lh": "CIFTI_STRUCTURE_CORTEX_LEFT", "rh": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
 
@@ -86,7 +87,7 @@ def map_cifti(path: str | Path) -> NDArray[np.floating[Any]]:
 def _stamp(path: str | Path) -> tuple[int, int]:
     """Return what changes when a file does."""
     try:
-        status = Path(path).stat()
+        status = regular_file(path).stat()
     except OSError as error:
         found = "no file" if isinstance(error, FileNotFoundError) else str(error.strerror)
         raise InputError(path, found, _EXPECTED, "Check the data set's root.") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 if TYPE_CHECKING:
     import h5py
@@ -38,7 +39,7 @@ def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator
 
     expected = f"a {ndim}-d {kind} array {name!r}"
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(regular_file(path), "r")
     except FileNotFoundError:
         raise InputError(path, "no file", "an HDF5 file", "Check the data set's root.") from None
     except OSError as error:

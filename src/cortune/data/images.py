@@ -22,6 +22,7 @@ from cortune.data.hdf5 import hdf5_array
 from cortune.data.npy import check_header
 from cortune.data.records import BrickRow, Images, PictureSource
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +48,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             head = file.read(24)
             file.seek(max(0, file.seek(0, io.SEEK_END) - 1024))
             tail = file.read()
@@ -234,7 +235,7 @@ def check_brick(path: Path, shape: tuple[int, ...]) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        n_bytes = path.stat().st_size
+        n_bytes = regular_file(path).stat().st_size
         if n_bytes > MAX_BYTES:
             cure = "Save the picture at a lower resolution."
             raise InputError(path, f"{n_bytes} bytes", f"at most {MAX_BYTES}", cure)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cortune.data.cifti import HEMISPHERES, CiftiHeader, map_cifti, read_cifti_header
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 N_CORTEX = 59_412
 N_LEFT = 29_696
@@ -89,7 +90,7 @@ def _matlab_variable(path: Path, expected: str) -> NDArray[Any]:
     from scipy.io.matlab import MatReadError
 
     try:
-        if (size := path.stat().st_size) > _MAX_MAT_BYTES:
+        if (size := regular_file(path).stat().st_size) > _MAX_MAT_BYTES:
             raise InputError(path, f"{size} bytes", expected, AS_DISTRIBUTED)
         variables = loadmat(path, variable_names=[_LABELS])
     except FileNotFoundError:
@@ -168,7 +169,7 @@ def best_fitted(vertices: NDArray[np.int64], r2: NDArray[np.float64], n: int) ->
 def read_rows(path: str | Path, expected: str, *, delimiter: str) -> list[list[str]]:
     """Read the rows of a table that are not empty."""
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        with regular_file(path).open(newline="", encoding="utf-8-sig") as file:
             return [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
     except OSError as error:
         found = "no file" if isinstance(error, FileNotFoundError) else str(error.strerror)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cortune.data.cifti import read_cifti_header
 from cortune.data.nod_files import AS_DISTRIBUTED, read_rows
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 _RESULTS = re.compile(r"ses-(?P<session>\w+?)_task-(?P<task>[a-zA-Z]+)_run-(?P<number>[0-9]{1,3})")
 _EVENTS = re.compile(r"sub-[0-9]{2}_" + _RESULTS.pattern + r"_events\.tsv")
@@ -122,7 +123,7 @@ def read_labels(path: str | Path) -> list[str]:
         Empty if the file holds something else than names of pictures.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = regular_file(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return []
     names = [name for line in text.splitlines() for name in _PICTURE.findall(line.strip())]

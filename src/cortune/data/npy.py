@@ -6,6 +6,7 @@ import math
 import mmap
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from cortune.disk import allocate
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 _Real = TypeVar("_Real", bound=np.floating[Any])
 
@@ -51,7 +53,7 @@ def read_header(path: str | Path) -> Header:
         If the file is missing, unreadable or no ``.npy`` file.
     """
     try:
-        with Path(path).open("rb") as file:
+        with regular_file(path).open("rb") as file:
             version = npy_format.read_magic(file)
             if version == (1, 0):
                 shape, _, dtype = npy_format.read_array_header_1_0(file)
@@ -63,7 +65,7 @@ def read_header(path: str | Path) -> Header:
     except OSError as error:
         found = error.strerror or str(error)
         raise InputError(path, found, "a readable .npy file", "Check its permissions.") from None
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TokenError, TypeError, RecursionError, MemoryError):
         raise InputError(path, "no .npy header", "an array saved by NumPy", _AGAIN) from None
 
 
@@ -93,7 +95,7 @@ def check_header(path: str | Path, *, kind: str, ndim: int, expected: str | None
     if not _is_kind(header.dtype, kind):
         cure = "Convert the array, or copy the file as distributed."
         raise InputError(path, f"numbers of type {header.dtype}", expected, cure)
-    if len(header.shape) != ndim or 0 in header.shape:
+    if len(header.shape) != ndim or min(header.shape, default=0) < 1:
         raise InputError(path, f"shape {header.shape}", expected, "Copy the file as distributed.")
     size = Path(path).stat().st_size
     if size != header.n_bytes:

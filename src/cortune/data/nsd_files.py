@@ -20,6 +20,7 @@ from cortune.data.algonauts import N_FSAVERAGE, N_NSD, UNKNOWN, check_names
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.npy import release_pages
 from cortune.errors import InputError
+from cortune.files import regular_file
 
 _log = logging.getLogger(__name__)
 
@@ -211,7 +212,7 @@ def _load(path: Path, kind: str) -> Any:
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return nibabel.load(path)
+        return nibabel.load(regular_file(path))
     except FileNotFoundError:
         raise InputError(path, "no file", kind, _CHECK_ROOT) from None
     except (ImageFileError, MGHError, HeaderDataError, *_BROKEN) as error:
@@ -239,7 +240,7 @@ def read_colour_table(path: Path) -> dict[int, str]:
     expected = "lines of a label and a name, such as '1 V1v'"
     names = {0: UNKNOWN}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = regular_file(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"no readable text ({error})", expected, _AGAIN) from None
     for line in filter(None, map(str.strip, lines)):
@@ -283,7 +284,7 @@ def read_design(path: Path) -> Design:
     names = ("masterordering", "subjectim")
     expected = f"a MATLAB file with {' and '.join(names)}"
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             variables = loadmat(file, variable_names=names)
     except FileNotFoundError:
         raise InputError(path, "no file", expected, _CHECK_ROOT) from None

@@ -210,6 +210,14 @@ def _with_weights(name: str, state: dict[str, Tensor], source: object, seed: int
             f"a state dict of {name}",
             "Correct backbone.name or backbone.weights.",
         )
+    unfit = [key for key in own if not bool(state[key].isfinite().all())]
+    if unfit:
+        raise InputError(
+            source,
+            f"weights with NaN or infinity in {', '.join(unfit[:3])}",
+            f"a state dict of {name} with finite numbers",
+            "Save the network again from before its training diverged.",
+        )
     model.load_state_dict(state)
     return model
 

@@ -203,6 +203,11 @@ def _some(names: Sequence[str], n: int = 5) -> str:
 
 def _image_folder(root: Path, split: str) -> LabelledFiles:
     """List ``<root>/<class>/<picture>``; other files and hidden ones do not count."""
+    for entry in root.iterdir():
+        if entry.is_symlink() and not _leads_somewhere(entry):
+            raise InputError(
+                entry, "a link that leads nowhere", "a folder of one class", "Remove the link."
+            )
     folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
     files: list[Path] = []
     labels: list[int] = []
@@ -216,6 +221,14 @@ def _image_folder(root: Path, split: str) -> LabelledFiles:
         labels += [label] * len(pictures)
     classes = tuple(folder.name for folder in folders)
     return LabelledFiles(root, tuple(files), np.array(labels, np.int64), classes)
+
+
+def _leads_somewhere(link: Path) -> bool:
+    try:
+        link.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _imagenet(root: Path, split: str) -> LabelledFiles:

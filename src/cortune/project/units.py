@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+from cortune.data.problems import some
 from cortune.data.rois import GROUPS, HEMISPHERES, select_rois
 from cortune.errors import InputError
 from cortune.project.datasets import DataSets
@@ -26,9 +27,11 @@ class Units(DataSets):
         """
         units = [unit for unit, reason in self._all_units() if reason is None]
         if not units:
+            reasons = list(dict.fromkeys(f"{s.roi}: {s.reason}" for s in self.skipped))
             raise InputError(
                 f"datasets.{self.dataset}.rois",
-                "no ROI with enough voxels in any subject and hemisphere",
+                "no ROI with enough voxels in any subject and hemisphere "
+                f"({some(reasons) or 'none is asked for'})",
                 f"at least one with {self.config.tuning.min_voxels} (tuning.min_voxels)",
                 "Choose other ROIs or lower tuning.min_voxels.",
             )

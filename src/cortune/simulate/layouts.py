@@ -37,13 +37,18 @@ def simulate_layout(
     Raises
     ------
     InputError
-        If the layout and the specification do not belong together.
+        If the layout and the specification do not belong together, there is no subject, or
+        `out` is a file.
     """
     out = Path(out)
     if isinstance(spec, NodSpec) != (layout == "nod"):
         raise InputError(
             "layout", layout, "one that fits the specification", "Use NodSpec for nod alone."
         )
+    if not subjects:
+        raise InputError("subjects", "0 subjects", "at least one", "Raise the number.")
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "a file", "a folder, or nothing yet", "Choose another folder.")
     if isinstance(spec, NodSpec):
         simulate_nod_support(out, seed)
         for subject in subjects:

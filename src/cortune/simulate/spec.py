@@ -203,7 +203,8 @@ def _check_vertices(vertices: Vertices) -> None:
         if sum(sizes.values()) > 110_000 or not any(sizes.values()):
             raise _error(
                 f"{_WHERE}.vertices",
-                f"{sum(sizes.values())} vertices in {hemisphere}",
+                f"{sum(sizes.values())} vertices in {hemisphere} "
+                f"({', '.join(f'{roi}={n}' for roi, n in sizes.items())})",
                 "between 1 and 110000",
                 "Give at least one ROI vertices, and fewer in total than the surface has.",
             )
