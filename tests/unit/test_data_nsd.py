@@ -568,10 +568,10 @@ CASES = {
     ),
     "a design that is text": Case(
         lambda t: replace(t.design, b"404: not found" * 20), "nsd_expdesign.mat",
-        "no readable file", "a MATLAB file",
+        "no MATLAB file", "a MATLAB file",
     ),
     "a design truncated": Case(
-        lambda t: truncate(t.design, 250), "nsd_expdesign.mat", "no readable file",
+        lambda t: truncate(t.design, 250), "nsd_expdesign.mat", "no MATLAB file",
         "a MATLAB file",
     ),
     "labels missing": Case(lambda t: (t.label / STREAMS).unlink(), STREAMS, "no file", "MGH"),

@@ -33,7 +33,8 @@ def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator
     Raises
     ------
     InputError
-        If the file is missing, truncated or no HDF5 file, or the array is another.
+        If the file is missing, truncated or no HDF5 file, the array is another, or what is
+        read of it turns out to be damaged.
     """
     import h5py
 
@@ -53,4 +54,9 @@ def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator
             raise InputError(path, f"numbers of type {array.dtype}", expected, _AGAIN)
         if array.ndim != ndim or 0 in array.shape:
             raise InputError(path, f"shape {array.shape}", expected, _AGAIN)
-        yield array
+        try:
+            yield array
+        except OSError as error:
+            if "read data" not in str(error):
+                raise
+            raise InputError(path, f"{name!r} unreadable ({error})", expected, _AGAIN) from None

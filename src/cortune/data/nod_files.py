@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortune.data.cifti import HEMISPHERES, CiftiHeader, map_cifti, read_cifti_header
+from cortune.data.matlab import load_variables
 from cortune.errors import InputError
 from cortune.files import regular_file
 
@@ -20,7 +21,6 @@ N_LEFT = 29_696
 N_AREAS = 180
 
 _LABELS = "glasser_MMP"
-_MAX_MAT_BYTES = 1 << 24
 AS_DISTRIBUTED = "Copy the file as distributed by OpenNeuro."
 _AREA = re.compile(r"[LR]_(?P<area>[A-Za-z0-9][A-Za-z0-9_-]*)_ROI")
 
@@ -86,19 +86,7 @@ def load_parcels(path: str | Path) -> NDArray[np.int64]:
 
 
 def _matlab_variable(path: Path, expected: str) -> NDArray[Any]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        if (size := regular_file(path).stat().st_size) > _MAX_MAT_BYTES:
-            raise InputError(path, f"{size} bytes", expected, AS_DISTRIBUTED)
-        variables = loadmat(path, variable_names=[_LABELS])
-    except FileNotFoundError:
-        raise InputError(path, "no file", expected, AS_DISTRIBUTED) from None
-    except NotImplementedError:
-        raise InputError(path, "a MATLAB 7.3 file", expected, "Save it with -v7.") from None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, MatReadError) as error:
-        raise InputError(path, f"no MATLAB file ({error})", expected, AS_DISTRIBUTED) from None
+    variables = load_variables(path, [_LABELS], expected, AS_DISTRIBUTED)
     labels = np.asarray(variables.get(_LABELS, np.empty(0, object)))
     if labels.dtype.kind not in "iuf":
         raise InputError(path, f"no numbers called {_LABELS}", expected, AS_DISTRIBUTED)

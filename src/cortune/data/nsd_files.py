@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from cortune.data.algonauts import N_FSAVERAGE, N_NSD, UNKNOWN, check_names
 from cortune.data.hdf5 import hdf5_array
+from cortune.data.matlab import load_variables
 from cortune.data.npy import release_pages
 from cortune.errors import InputError
 from cortune.files import regular_file
@@ -278,18 +279,9 @@ def read_design(path: Path) -> Design:
         If the file is missing or damaged, a variable is missing, or an index is out of
         range.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     names = ("masterordering", "subjectim")
     expected = f"a MATLAB file with {' and '.join(names)}"
-    try:
-        with regular_file(path).open("rb") as file:
-            variables = loadmat(file, variable_names=names)
-    except FileNotFoundError:
-        raise InputError(path, "no file", expected, _CHECK_ROOT) from None
-    except (NotImplementedError, MatReadError, *_BROKEN) as error:
-        raise _damaged(path, expected, error) from None
+    variables = load_variables(path, names, expected, f"{_CHECK_ROOT} {_AGAIN}")
     for name in names:
         if name not in variables:
             raise InputError(path, f"no variable {name!r}", expected, _AGAIN)
