@@ -145,7 +145,10 @@ def gram_matrix(features: np.ndarray, *, device: str | None = None) -> np.ndarra
                 block[rows, :] @ block[: first + _ROW_BLOCK, :].T
             )
     for first in starts:
-        gram[:first, first : first + _ROW_BLOCK] = gram[first : first + _ROW_BLOCK, :first].T
+        rows = slice(first, first + _ROW_BLOCK)
+        gram[:first, rows] = gram[rows, :first].T
+        # Some processors' matrix products do not give a symmetric matrix to the last bit.
+        gram[rows, rows] = (gram[rows, rows] + gram[rows, rows].T) / 2
     gram -= gram.mean(0)
     gram -= gram.mean(1, keepdims=True)
     return gram

@@ -107,7 +107,7 @@ STAGES: dict[str, Stage] = {
         ("prepare_images", "prepare_responses", "split_images", "backbone", "recipe"),
     ),
     "extract_features": Stage(
-        1,
+        2,
         ("seed", "backbone.layers", "features.images", "encoding.size_curve.sizes"),
         ("prepare_images", "split_images", "network"),
     ),
@@ -121,7 +121,7 @@ STAGES: dict[str, Stage] = {
         ("extract_features", "prepare_responses"),
     ),
     "transfer_subject": Stage(
-        1,
+        2,
         (
             *_MODELS,
             "backbone.layers",
@@ -131,7 +131,7 @@ STAGES: dict[str, Stage] = {
         ("prepare_images", "prepare_responses", "split_images", "network"),
     ),
     "transfer_dataset": Stage(
-        1,
+        2,
         (
             *_MODELS,
             "backbone.layers",

@@ -132,7 +132,9 @@ def test_a_layer_of_saliency_that_is_not_used_is_no_problem(tmp_path, tree):
 
 def test_configuration_problems(tmp_path):
     path = configuration(tmp_path, contrastive={"temprature": 1})
-    assert find_problems(path) == ["contrastive.temprature: unknown key; did you mean temperature?"]
+    assert find_problems(path) == [
+        "contrastive.temprature: unknown key; did you mean contrastive.temperature?"
+    ]
 
 
 def test_no_images_to_tune_on(tmp_path, tree):

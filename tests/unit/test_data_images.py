@@ -99,7 +99,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: p.write_bytes(save(p.with_suffix(".whole.png")).read_bytes()[:2000]),
         "truncated",
     ),
-    "folder": (lambda p: p.mkdir(), "directory"),
+    "folder": (lambda p: p.mkdir(), "no regular file"),
     "missing": (lambda p: None, "No such file"),
     "postscript": (
         lambda p: p.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
