@@ -94,15 +94,15 @@ STAGES: dict[str, Stage] = {
     "split_images": Stage(1, ("seed", "split"), ("prepare_images",)),
     "prepare_backbone": Stage(1, ("seed", "backbone.name", "backbone.weights")),
     "pretrain_backbone": Stage(
-        1, ("seed", "backbone.name", "backbone.input_size", "backbone.pretrain", "tuning.precision")
+        2, ("seed", "backbone.name", "backbone.input_size", "backbone.pretrain", "tuning.precision")
     ),
     "tune_network": Stage(
-        1,
+        2,
         ("seed", "tuning.precision"),
         ("prepare_images", "prepare_responses", "split_images", "backbone", "recipe"),
     ),
     "tune_pooled": Stage(
-        1,
+        2,
         ("seed", "tuning.precision", "tuning.min_voxels", "datasets.{dataset}.subjects"),
         ("prepare_images", "prepare_responses", "split_images", "backbone", "recipe"),
     ),

@@ -50,7 +50,9 @@ def schema_path() -> Path:
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON schema of the configuration."""
-    return dict(yaml.safe_load(schema_path().read_text(encoding="utf-8")))
+    # The loader in C, where PyYAML has it: every job reads the schema.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return dict(yaml.load(schema_path().read_text(encoding="utf-8"), loader))
 
 
 def with_defaults(value: Any, rule: Mapping[str, Any], layout: str | None = None) -> Any:
