@@ -163,7 +163,7 @@ def test_early_networks_look_to_the_visual_field_of_their_hemisphere(latest):
     table = pd.read_csv(latest / "tables" / "lateralization.csv")
     assert len(table) == table["model"].nunique() == 1 + N_UNITS
     assert table["li_mean"].between(table["ci_low"], table["ci_high"]).all()
-    assert (table["n_images"] + table["n_empty"] == 300).all()
+    assert (table["n_images"] + table["n_empty"] == 500).all()
     (untuned,) = table.loc[table["method"] == "untuned", "li_vs_untuned"]
     assert untuned == 0
     tests = pd.read_csv(latest / "tables" / "lateralization_tests.csv")
