@@ -49,3 +49,21 @@ def test_steps_are_torchs_to_the_last_bit(name):
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_the_compiler_is_not_imported(name):
     subprocess.run([sys.executable, "-c", LOAD.format(name=name)], check=True)
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_fused_steps_of_channels_last_weights_are_those_of_torch(name):
+    def weights(kind):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 3))
+        model = model.to(memory_format=torch.channels_last)
+        optimizer = kind(model.parameters(), lr=0.01)
+        for _ in range(4):
+            optimizer.zero_grad(set_to_none=True)
+            images = torch.randn(5, 3, 9, 9).to(memory_format=torch.channels_last)
+            model(images).pow(2).mean().backward()
+            optimizer.step()
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    ours, theirs = weights(getattr(optimizers, name)), weights(getattr(torch.optim, name))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
