@@ -22,6 +22,10 @@ def gains(workspace, repository, correlation):
         "vertices": {"V1v": {"lh": 120, "rh": 5}},
         "tuning_correlation": correlation,
     }
+    # More and larger pictures than the demo has, with which gains are too small to tell apart.
+    nsd["simulate"] |= {"n_images": 1250, "image_size": 64}
+    config["split"] = {"tune": 0.45, "validation": 0.09, "test": 0.46}
+    config["backbone"]["input_size"] = 64
     # A backbone that is not yet good gains from whatever it is tuned to.
     config["backbone"]["pretrain"] = {"n_images": 10000, "n_classes": 10, "epochs": 12}
     config["tuning"]["methods"] = ["untuned", "contrastive"]
