@@ -53,17 +53,26 @@ def test_the_compiler_is_not_imported(name):
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_fused_steps_of_channels_last_weights_are_those_of_torch(name):
-    def weights(kind):
+    """Also after state that lies in memory as in a checkpoint is loaded."""
+
+    def weights(kind, resumes_at):
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 3))
         model = model.to(memory_format=torch.channels_last)
         optimizer = kind(model.parameters(), lr=0.01)
-        for _ in range(4):
+        for step in range(4):
+            if step == resumes_at:
+                saved = optimizer.state_dict()
+                for moments in saved["state"].values():
+                    moments |= {key: value.clone().contiguous() for key, value in moments.items()}
+                optimizer.load_state_dict(saved)
             optimizer.zero_grad(set_to_none=True)
             images = torch.randn(5, 3, 9, 9).to(memory_format=torch.channels_last)
             model(images).pow(2).mean().backward()
             optimizer.step()
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
-    ours, theirs = weights(getattr(optimizers, name)), weights(getattr(torch.optim, name))
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    ours, theirs = getattr(optimizers, name), getattr(torch.optim, name)
+    straight = weights(ours, None)
+    torch.testing.assert_close(straight, weights(theirs, None), rtol=1e-4, atol=1e-6)
+    assert torch.equal(weights(ours, 2), straight)

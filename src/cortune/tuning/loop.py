@@ -225,12 +225,6 @@ def resume(
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )
-    # Fused steps pair the numbers of a parameter and its state as they lie in memory, which
-    # is not that of the file where weights are channels last.
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if value.shape == parameter.shape:
-                moments[name] = torch.empty_like(parameter).copy_(value)
     return list(json.loads(metadata["history"]))
 
 

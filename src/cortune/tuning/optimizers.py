@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-_MARKED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+_MARKED = ("add_param_group", "zero_grad", "state_dict")
 
 
 def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
@@ -27,7 +27,16 @@ def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
     def __init__(self: Any, params: Any, *, fused: bool = True, **options: Any) -> None:
         kind.__init__(self, params, fused=fused, **options)  # type: ignore[call-arg]
 
-    methods["__init__"] = __init__
+    def load_state_dict(self: Any, state_dict: Any) -> None:
+        inspect.unwrap(kind.load_state_dict)(self, state_dict)
+        # A fused step pairs numbers as they lie in memory: state that comes from a file must
+        # be laid out as its parameter, whose channels may be last.
+        for parameter, moments in self.state.items():
+            for name, value in moments.items():
+                if value.shape == parameter.shape:
+                    moments[name] = torch.empty_like(parameter).copy_(value)
+
+    methods |= {"__init__": __init__, "load_state_dict": load_state_dict}
     return type(kind.__name__, (kind,), methods)
 
 
