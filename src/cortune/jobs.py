@@ -235,7 +235,8 @@ def _keep_freed_memory() -> None:
     """Have the C library reuse the memory of freed arrays of up to 64 MB.
 
     It would give most of it back to the kernel and ask for it again at every training step:
-    5 % of the small network's time. Other C libraries than glibc have no such setting.
+    5 % of the small network's time, nothing of AlexNet's. Other C libraries than glibc have no
+    such setting.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
