@@ -9,7 +9,7 @@ import pytest
 from algonauts_tree import EMPTY, NAMES, Tree, write_tree
 
 from cortune.data import open_dataset
-from cortune.data.algonauts import load_mapping, load_mask, read_coco_ids
+from cortune.data.algonauts_files import load_mapping, load_mask, read_coco_ids
 from cortune.data.images import read_picture
 from cortune.data.rois import FAMILIES
 from cortune.errors import InputError

@@ -18,7 +18,7 @@ import pytest
 from algonauts_tree import Tree, write_tree
 from PIL import Image
 
-from cortune.data import algonauts, open_dataset, prepare_images, prepare_responses
+from cortune.data import algonauts_files, open_dataset, prepare_images, prepare_responses
 from cortune.errors import InputError
 from cortune.versions import Provenance
 
@@ -383,9 +383,9 @@ def test_a_large_data_set_takes_seconds(tmp_path: Path, monkeypatch: pytest.Monk
             np.lib.format.write_array_header_1_0(file, header)
             file.truncate(file.tell() + 3000 * n_vertices * 4)
     opened: list[Path] = []
-    read_size = algonauts.read_size
-    monkeypatch.setattr(algonauts, "read_size", lambda p: (opened.append(p), read_size(p))[1])
+    read_size = algonauts_files.read_size
+    monkeypatch.setattr(algonauts_files, "read_size", lambda p: (opened.append(p), read_size(p))[1])
     start = time.perf_counter()
     assert open_dataset("algonauts2023", tmp_path).problems("all", "all") == []
     assert time.perf_counter() - start < 5
-    assert 1000 <= len(opened) <= algonauts._SAMPLED_PICTURES
+    assert 1000 <= len(opened) <= algonauts_files._SAMPLED_PICTURES

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortune.data.algonauts import load_mapping
+from cortune.data.algonauts_files import load_mapping
 from cortune.data.unpickle import MAX_BYTES, load_names
 from cortune.errors import InputError
 

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from scipy.io import savemat
 
 from cortune.config.reading import read_yaml
-from cortune.data.algonauts import read_coco_ids
+from cortune.data.algonauts_files import read_coco_ids
 from cortune.data.cifti import map_cifti
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.images import open_rgb, read_size

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cortune.data.algonauts import AlgonautsReader, load_mask
+from cortune.data.algonauts import AlgonautsReader
+from cortune.data.algonauts_files import load_mask
 from cortune.data.rois import HEMISPHERES, STREAMS
 
 pytestmark = pytest.mark.workflow

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts import inspect_pictures, read_coco_ids
+from cortune.data.algonauts_files import inspect_pictures, read_coco_ids
 from cortune.data.cifti import map_cifti, read_cifti_header
 from cortune.data.nod_files import (
     N_LEFT,

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts import N_NSD, UNKNOWN, read_coco_ids
+from cortune.data.algonauts_files import N_NSD, UNKNOWN, read_coco_ids
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.images import check_brick
 from cortune.data.nsd_average import MeanResponses

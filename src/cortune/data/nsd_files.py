@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts import N_FSAVERAGE, N_NSD, UNKNOWN, check_names
+from cortune.data.algonauts_files import N_FSAVERAGE, N_NSD, UNKNOWN, check_names
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.matlab import load_variables
 from cortune.data.npy import release_pages
@@ -236,7 +236,7 @@ def read_colour_table(path: Path) -> dict[int, str]:
     ------
     InputError
         If a line has no number and name, or names are as
-        :func:`cortune.data.algonauts.check_names` forbids.
+        :func:`cortune.data.algonauts_files.check_names` forbids.
     """
     expected = "lines of a label and a name, such as '1 V1v'"
     names = {0: UNKNOWN}

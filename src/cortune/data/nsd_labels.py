@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts import N_FSAVERAGE, UNKNOWN
+from cortune.data.algonauts_files import N_FSAVERAGE, UNKNOWN
 from cortune.data.nsd_files import as_integers, load_surface, load_volume, read_colour_table
 from cortune.data.nsd_tree import SURFACE, NsdTree
 from cortune.data.problems import count, some

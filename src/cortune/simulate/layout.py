@@ -86,7 +86,7 @@ def roi_sizes(spec: SimulationSpec, subject: str, hemisphere: str) -> dict[str, 
     """
     if spec.masks is None:
         return synthetic_sizes(spec.vertices, hemisphere)
-    from cortune.data.algonauts import load_mapping, load_mask
+    from cortune.data.algonauts_files import load_mapping, load_mask
 
     sizes: dict[str, int] = {}
     for family in FAMILIES:
@@ -118,7 +118,7 @@ def _mask_file(folder: Path, hemisphere: str, family: str, space: str) -> Path:
 
 
 def _real_layout(folder: Path, hemisphere: str) -> Layout:
-    from cortune.data.algonauts import load_mapping, load_mask
+    from cortune.data.algonauts_files import load_mapping, load_mask
 
     everything = _mask_file(folder, hemisphere, "all-vertices", "fsaverage")
     mask = load_mask(everything)
