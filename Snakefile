@@ -11,11 +11,6 @@ if not workflow.config_settings.configfiles:
 
 
 include: "workflow/rules/common.smk"
-
-
-report: "workflow/report/workflow.rst"
-
-
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/networks.smk"
@@ -30,13 +25,10 @@ include: "workflow/rules/report.smk"
 
 # A killed run leaves nothing to unlock.
 onstart:
-    hold_results()
+    PLANNING.start()
 
 
 rule all:
     default_target: True
     input:
-        "results/latest/manifest.json",
-        "results/latest/report.html",
-        PROJECT.tables(),
-        PROJECT.figures(),
+        everything,

@@ -1,4 +1,4 @@
-"""What every job of the workflow needs: its configuration, provenance, log and errors."""
+"""What every job of the workflow needs: its address, settings, provenance, log and errors."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ import re
 import resource
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cortune.address import ALL, Address
 from cortune.artifacts import PathLike, write_json
 from cortune.config import Config
 from cortune.disk import amount, disk_problem
-from cortune.errors import CortuneError
-from cortune.project import Project
+from cortune.errors import CortuneError, InputError
+from cortune.fingerprints import Sources, combined, digest_of, keys_of_files
 from cortune.seals import seal, unseal, verify
-from cortune.versions import Provenance
+from cortune.settings import keys_of, settings_of, values_of
+from cortune.stages import STAGES
+from cortune.versions import UNTUNED, VERSION, Provenance, version_of, versions_in
 
 if TYPE_CHECKING:
-    from cortune.encoding import Settings
+    from cortune.encoding import Settings as EncodingSettings
 
 logger = logging.getLogger("cortune")
 _OUT_OF_MEMORY = re.compile(r"DefaultCPUAllocator: can't allocate memory.*|\w+ out of memory.*")
@@ -34,7 +37,11 @@ _GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 class Job:
-    """A Snakemake job, as a script of the workflow sees it.
+    """A Snakemake job, as the function of its stage sees it.
+
+    What it is follows from the path of what it makes. It sees of the configuration what its
+    stage declares, and proves that its version covers just what it was given
+    (:meth:`check`).
 
     Parameters
     ----------
@@ -45,42 +52,63 @@ class Job:
     def __init__(self, snakemake: Any) -> None:
         self.input = snakemake.input
         self.output = snakemake.output
-        self.params = snakemake.params
-        self.wildcards = snakemake.wildcards
         self.threads: int = snakemake.threads
-        self.stage = _stage_of(snakemake.rule)
-        self.config = Config.from_mapping(snakemake.config)
+        self.facts = snakemake.params.get("facts")
+        self._config = Config.from_mapping(snakemake.config)
+        first = str(snakemake.output[0])
+        parts = first.split("/")
+        at = next(index for index, part in enumerate(parts) if VERSION.fullmatch(part))
+        self.results = "/".join(parts[: at - 1])
+        self.stage = STAGES[parts[at - 1]]
+        self.version = parts[at]
+        self.address = Address.parse(first).only(*self.stage.entities)
+        self.config = settings_of(self._config, self.stage, self.address)
         self._parts: dict[str, Sequence[PathLike]] = {}
+        self._before = {} if self._sources is None else keys_of_files(self._sources)
 
     @cached_property
-    def project(self) -> Project:
-        """The project that the job belongs to."""
-        return Project(self.config)
-
-    @cached_property
-    def dataset(self) -> str:
-        """The data set that the job works on: the one transferred to, where there is one."""
-        version = self.wildcards.get("version")
-        target = self.wildcards.get("target")
-        if target is not None:
-            return str(target)
-        if version is None or self.method is not None or self.probe is not None:
-            return self.project.dataset
-        return self.project.dataset_of(self.stage, version)
+    def values(self) -> dict[str, Any]:
+        """Configuration values that the version covers, by dotted key."""
+        return values_of(self._config, self._config.as_dict(), self.stage, self.address)
 
     @property
-    def method(self) -> str | None:
-        """The tuning method, where the job has one."""
-        method = self.wildcards.get("method")
-        return None if method is None else str(method)
+    def recipe(self) -> Any:
+        """The section of the configuration for the job's tuning method."""
+        (section,) = keys_of(self._config, ["{recipe}"], self.address)
+        return getattr(self.config, section)
 
-    @property
-    def probe(self) -> str | None:
-        """The probe, where the job has one."""
-        probe = self.wildcards.get("probe")
-        return None if probe is None else str(probe)
+    def inputs(self, name: str) -> list[str]:
+        """Return the paths of an input of the rule."""
+        value = getattr(self.input, name)
+        return [value] if isinstance(value, str) else [str(path) for path in value]
 
-    def encoding_settings(self) -> Settings:
+    def networks(self, name: str) -> list[tuple[str, Address]]:
+        """Return the paths of an input that are networks, each with its address."""
+        untuned = Address(self.address.dataset, ALL, ALL, ALL, UNTUNED, "0")
+        found = [(path, Address.parse(path)) for path in self.inputs(name)]
+        return [(path, place if place.method else untuned) for path, place in found]
+
+    def files(self, name: str, pattern: str) -> list[str]:
+        """Return the files in the folders of an input."""
+        return [str(f) for path in self.inputs(name) for f in sorted(Path(path).glob(pattern))]
+
+    @staticmethod
+    def inside(folder: str, network: Address, name: str) -> str:
+        """Return the path of a network's file in a folder of a subject and method."""
+        own = network.own
+        parts = [f"{key}-{own[entity]}" for key, entity in _INSIDE.items() if entity in own]
+        return f"{folder}/{'_'.join([*parts, name])}"
+
+    def scratch(self, path: str) -> Path:
+        """Return where the checkpoint of a file lies while it is made.
+
+        Beside the results, not among them: Snakemake removes what an interrupted job was
+        writing, and the checkpoint must outlive that.
+        """
+        inside = Path(path).relative_to(self.results)
+        return Path(self.results, "scratch", inside).with_suffix(".checkpoint")
+
+    def encoding_settings(self) -> EncodingSettings:
         """Return what an encoding model is under the job's configuration."""
         from cortune.encoding import Settings
 
@@ -97,34 +125,72 @@ class Job:
     def provenance(
         self, *, raw: Mapping[str, str] | None = None, notes: Mapping[str, Any] | None = None
     ) -> Provenance:
-        """Return the provenance of the job's artifacts.
+        """Return the provenance of the job's artifacts."""
+        return Provenance(
+            stage=self.stage.name,
+            version=self.version,
+            seed=self._config.seed,
+            config=self.values,
+            inputs=versions_in(map(str, self.input)),
+            raw=raw or {},
+            notes=notes or {},
+        )
+
+    @property
+    def _sources(self) -> Sources | None:
+        """Raw files as they are now, where the stage reads any."""
+        find = self.stage.sources
+        return None if find is None else find(self.config, self.address)
+
+    def check(self) -> None:
+        """Compare the version of what was asked for with that of what the job was given.
+
+        After the work, since it covers the content of raw files as they were read.
 
         Raises
         ------
         CortuneError
-            If the files asked for belong to another configuration.
+            If the configuration, an input or a raw file is another than was planned for.
         """
-        provenance = self.project.versions.provenance(
-            self.stage, self.dataset, self.method, self.probe, raw=raw, notes=notes
+        fingerprint, sources = "", self._sources
+        if sources is not None and (sources.files or sources.names):
+            digests = {name: digest_of(path) for name, path in sources.files.items()}
+            fingerprint = combined(digests, sources.names)
+            if keys_of_files(sources) != self._before:
+                raise self._changed()
+        version = version_of(
+            self.stage.name,
+            self.stage.number,
+            self.address,
+            config=self.values,
+            inputs={name: self.inputs(name) for name, _ in self.input.items()},
+            sources=fingerprint,
+            facts=self.facts,
         )
-        asked = self.wildcards.get("version", provenance.version)
-        if asked != provenance.version:
-            raise CortuneError(
-                f"{self.stage}: found version {asked} in the file asked for, expected "
-                f"{provenance.version}. Ask for the files of the current configuration."
-            )
-        return provenance
+        if version != self.version:
+            raise self._changed(version)
 
-    def record(self, parts: Sequence[PathLike]) -> None:
+    def _changed(self, version: str = "") -> InputError:
+        found = "raw files that changed" if self.stage.sources else f"what makes version {version}"
+        return InputError(
+            f"{self.results}/{self.stage.name}/{self.version}",
+            f"{found} since the run was planned",
+            "raw files and a configuration that stay as they are during a run",
+            "Run the same command again: what is there now gets versions of its own.",
+        )
+
+    def record(self, path: str, parts: Iterable[PathLike]) -> None:
         """Write a record of what made some files and folders, which are sealed with it.
 
         Parameters
         ----------
-        parts : sequence of path
+        path : str
+            The output that is the record.
+        parts : iterable of path
             What is read where the record is an input: files that are no output by name.
         """
-        write_json(self.output.record, self.provenance().as_dict())
-        self._parts[self.output.record] = parts
+        write_json(path, self.provenance().as_dict())
+        self._parts[path] = list(parts)
 
     def seal(self) -> None:
         """Seal the outputs; those that are a part of another are sealed with it."""
@@ -134,15 +200,18 @@ class Job:
                 seal(path, *self._parts.get(path, ()))
 
 
-def _stage_of(rule: str) -> str:
-    """Return a rule's stage; the rules that simulate the layouts are one stage."""
-    return "simulate_dataset" if rule.startswith("simulate_") else rule
+_INSIDE = {"hemi": "hemisphere", "roi": "roi"}
 
 
-def run(snakemake: Any, main: Callable[[Job], None]) -> None:
-    """Run a script's `main` as a job: threads, log file, and errors in one clear message.
+def run(snakemake: Any) -> None:
+    """Run a job of the workflow: threads, log file, and errors in one clear message.
 
     Inputs are compared with their seals before, outputs are sealed after it.
+
+    Parameters
+    ----------
+    snakemake : object
+        The object that Snakemake puts into a script.
     """
     # Fewer collections while modules load, which makes nothing but what stays: torch is
     # imported in 85 % of the time.
@@ -159,7 +228,8 @@ def run(snakemake: Any, main: Callable[[Job], None]) -> None:
         for path in dict.fromkeys(snakemake.input):
             verify(path)
         job = Job(snakemake)
-        main(job)
+        job.stage.run(job)
+        job.check()
         job.seal()
     except (CortuneError, OSError, MemoryError, RuntimeError) as error:
         message = problem_of(error, snakemake.rule, log)

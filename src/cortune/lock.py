@@ -23,7 +23,7 @@ _held: dict[Path, IO[str]] = {}
 
 
 def hold(folder: PathLike) -> None:
-    """Lock a folder until this process ends.
+    """Lock a folder until this process ends; it may be locked again.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ def hold(folder: PathLike) -> None:
         If another process holds it, or nothing can be written to it.
     """
     path = Path(folder) / ".lock"
+    if path.resolve() in _held:
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a+", encoding="utf-8")

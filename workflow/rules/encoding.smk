@@ -1,18 +1,15 @@
 rule encode_roi:
     input:
-        grams=features_of,
-        responses=made_from(
-            "prepare_responses", "responses.h5", "subject", "hemisphere"
-        ),
+        grams=at("extract_features", "grams"),
+        responses=at("prepare_responses", "responses"),
     output:
-        encoding="results/encode_roi/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/encoding.h5",
+        encoding="results/encode_roi/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/encoding.h5",
     log:
-        "results/logs/encode_roi/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.log",
+        "results/logs/encode_roi/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/encode_roi/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.tsv"
+        "results/benchmarks/encode_roi/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(60),
@@ -24,19 +21,16 @@ rule encode_roi:
 
 rule fit_size_curve:
     input:
-        grams=features_of,
-        responses=made_from(
-            "prepare_responses", "responses.h5", "subject", "hemisphere"
-        ),
+        grams=at("extract_features", "grams"),
+        responses=at("prepare_responses", "responses"),
     output:
-        curve="results/fit_size_curve/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/size_curve.h5",
+        curve="results/fit_size_curve/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/size_curve.h5",
     log:
-        "results/logs/fit_size_curve/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.log",
+        "results/logs/fit_size_curve/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/fit_size_curve/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.tsv"
+        "results/benchmarks/fit_size_curve/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(8000),
         runtime=growing(240),
@@ -48,33 +42,24 @@ rule fit_size_curve:
 
 rule tabulate_encoding:
     input:
-        every_unit("encoding"),
+        encodings=at("encode_roi", "encoding", encoded),
     output:
-        encoding=report(
-            "results/tabulate_encoding/{version}/encoding.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Accuracy by unit"},
-        ),
+        encoding="results/tabulate_encoding/{version}/encoding.csv",
         layers="results/tabulate_encoding/{version}/encoding_layers.csv",
         voxels="results/tabulate_encoding/{version}/encoding_voxels.parquet",
         partition="results/tabulate_encoding/{version}/variance_partition.csv",
-        skipped=report(
-            "results/tabulate_encoding/{version}/skipped.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "What was left out"},
-        ),
+        skipped="results/tabulate_encoding/{version}/skipped.csv",
     log:
         "results/logs/tabulate_encoding/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_encoding/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
+    params:
+        facts=facts("tabulate_encoding"),
     message:
         "Tabulating the encoding scores"
     script:
@@ -83,22 +68,16 @@ rule tabulate_encoding:
 
 rule tabulate_comparison:
     input:
-        encoding=made_from("tabulate_encoding", "encoding.csv"),
-        voxels=made_from("tabulate_encoding", "encoding_voxels.parquet"),
+        encoding=at("tabulate_encoding", "encoding"),
+        voxels=at("tabulate_encoding", "voxels"),
     output:
-        comparison=report(
-            "results/tabulate_comparison/{version}/comparison.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Comparison of methods"},
-        ),
+        comparison="results/tabulate_comparison/{version}/comparison.csv",
     log:
         "results/logs/tabulate_comparison/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_comparison/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
@@ -110,21 +89,15 @@ rule tabulate_comparison:
 
 rule tabulate_published:
     input:
-        encoding=made_from("tabulate_encoding", "encoding.csv"),
+        encoding=at("tabulate_encoding", "encoding"),
     output:
-        table=report(
-            "results/tabulate_published/{version}/published.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Beside the published accuracies"},
-        ),
+        table="results/tabulate_published/{version}/published.csv",
     log:
         "results/logs/tabulate_published/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_published/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
@@ -136,21 +109,15 @@ rule tabulate_published:
 
 rule tabulate_size_curve:
     input:
-        every_unit("size_curve"),
+        curves=at("fit_size_curve", "curve", curves),
     output:
-        table=report(
-            "results/tabulate_size_curve/{version}/size_curve.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Accuracy by number of images"},
-        ),
+        table="results/tabulate_size_curve/{version}/size_curve.csv",
     log:
         "results/logs/tabulate_size_curve/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_size_curve/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),

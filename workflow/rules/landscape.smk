@@ -1,33 +1,17 @@
 rule embed_networks:
     input:
-        PROJECT.probe_folders(),
+        probes=at("probe_network", "folder", probed),
     output:
-        dissimilarity=report(
-            "results/embed_networks/{version}/dissimilarity.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Dissimilarity of networks"},
-        ),
-        landscape=report(
-            "results/embed_networks/{version}/landscape.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Landscape of networks"},
-        ),
+        tests="results/embed_networks/{version}/landscape_tests.csv",
+        landscape="results/embed_networks/{version}/landscape.csv",
         axes="results/embed_networks/{version}/landscape_axes.csv",
-        tests=report(
-            "results/embed_networks/{version}/landscape_tests.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Tests of closeness in the landscape"},
-        ),
+        dissimilarity="results/embed_networks/{version}/dissimilarity.csv",
     log:
         "results/logs/embed_networks/{version}.log",
     benchmark:
         "results/benchmarks/embed_networks/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -39,34 +23,18 @@ rule embed_networks:
 
 rule plot_landscape:
     input:
-        landscape=made_from("embed_networks", "landscape.csv"),
-        dissimilarity=made_from("embed_networks", "dissimilarity.csv"),
+        landscape=at("embed_networks", "landscape"),
+        dissimilarity=at("embed_networks", "dissimilarity"),
     output:
-        inpca=report(
-            "results/plot_landscape/{version}/landscape_inpca.png",
-            caption="../report/landscape_inpca.rst",
-            category="Landscape",
-            labels={"figure": "inPCA"},
-        ),
-        spaces=report(
-            "results/plot_landscape/{version}/landscape_spaces.png",
-            caption="../report/landscape_spaces.rst",
-            category="Landscape",
-            labels={"figure": "Other spaces"},
-        ),
-        clusters=report(
-            "results/plot_landscape/{version}/landscape_clusters.png",
-            caption="../report/landscape_clusters.rst",
-            category="Landscape",
-            labels={"figure": "Distances, clustered"},
-        ),
+        inpca="results/plot_landscape/{version}/landscape_inpca.png",
+        spaces="results/plot_landscape/{version}/landscape_spaces.png",
+        clusters="results/plot_landscape/{version}/landscape_clusters.png",
     log:
         "results/logs/plot_landscape/{version}.log",
     benchmark:
         "results/benchmarks/plot_landscape/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),

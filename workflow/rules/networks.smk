@@ -7,10 +7,11 @@ rule prepare_backbone:
         "results/benchmarks/prepare_backbone/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
+    params:
+        facts=facts("prepare_backbone"),
     message:
         "Loading the weights of the backbone"
     script:
@@ -41,24 +42,21 @@ rule pretrain_backbone:
 
 rule tune_network:
     input:
-        backbone=PROJECT.backbone(),
-        images=made_from("prepare_images", "images.npy", "subject"),
-        index=made_from("prepare_images", "index.csv", "subject"),
-        responses=made_from(
-            "prepare_responses", "responses.h5", "subject", "hemisphere"
-        ),
-        split=made_from("split_images", "split.csv", "subject"),
+        backbone=at(BACKBONE, "network"),
+        images=at("prepare_images", "images"),
+        index=at("prepare_images", "index"),
+        responses=at("prepare_responses", "responses"),
+        split=at("split_images", "split"),
     output:
-        network="results/tune_network/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/network.safetensors",
-        history="results/tune_network/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/history.csv",
-        embeddings="results/tune_network/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/embeddings.h5",
+        network="results/tune_network/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/network.safetensors",
+        history="results/tune_network/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/history.csv",
+        embeddings="results/tune_network/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/embeddings.h5",
     log:
-        "results/logs/tune_network/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.log",
+        "results/logs/tune_network/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/tune_network/{version}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}.tsv"
+        "results/benchmarks/tune_network/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(8000),
@@ -71,55 +69,52 @@ rule tune_network:
 
 rule tune_pooled:
     input:
-        backbone=PROJECT.backbone(),
-        images=of_pool("prepare_images", "images.npy"),
-        index=of_pool("prepare_images", "index.csv"),
-        responses=of_pool("prepare_responses", "responses.h5", "hemisphere"),
-        split=of_pool("split_images", "split.csv"),
+        backbone=at(BACKBONE, "network"),
+        images=at("prepare_images", "images", pool),
+        index=at("prepare_images", "index", pool),
+        responses=at("prepare_responses", "responses", pool),
+        split=at("split_images", "split", pool),
     output:
-        network="results/tune_pooled/{version}/{pool}/method-{method}/network.safetensors",
-        history="results/tune_pooled/{version}/{pool}/method-{method}/history.csv",
-        embeddings="results/tune_pooled/{version}/{pool}/method-{method}/embeddings.h5",
+        network="results/tune_pooled/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/network.safetensors",
+        history="results/tune_pooled/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/history.csv",
+        embeddings="results/tune_pooled/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/embeddings.h5",
     log:
-        "results/logs/tune_pooled/{version}/{pool}/method-{method}.log",
+        "results/logs/tune_pooled/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/tune_pooled/{version}/{pool}/method-{method}.tsv"
+        "results/benchmarks/tune_pooled/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(16000),
         runtime=growing(1440),
     params:
-        subjects=lambda wildcards: pool_of(wildcards)["subjects"],
-        roi=lambda wildcards: pool_of(wildcards)["roi"],
+        facts=facts("tune_pooled"),
     message:
-        "Tuning {wildcards.pool} of several subjects ({wildcards.method})"
+        "Tuning {wildcards.hemisphere} {wildcards.roi} of several subjects ({wildcards.method})"
     script:
         "../scripts/tune_pooled.py"
 
 
 rule extract_features:
     input:
-        network=network_of,
-        images=of_owner("prepare_images", "images.npy"),
-        index=of_owner("prepare_images", "index.csv"),
-        split=of_owner("split_images", "split.csv"),
+        network=at(NETWORK, "network"),
+        images=at("prepare_images", "images"),
+        index=at("prepare_images", "index"),
+        split=at("split_images", "split"),
     output:
-        grams="results/extract_features/{version}/{owner}/method-{method}/grams.h5",
+        grams="results/extract_features/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/grams.h5",
     log:
-        "results/logs/extract_features/{version}/{owner}/method-{method}.log",
+        "results/logs/extract_features/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/extract_features/{version}/{owner}/method-{method}.tsv"
+        "results/benchmarks/extract_features/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(8000),
         runtime=growing(60),
     message:
-        "Extracting features for {wildcards.owner} ({wildcards.method})"
+        "Extracting features for {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} ({wildcards.method})"
     script:
         "../scripts/extract_features.py"

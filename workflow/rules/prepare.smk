@@ -1,13 +1,13 @@
 rule prepare_images:
     input:
-        simulated,
+        simulated=at("simulate_dataset", "record", simulated),
     output:
-        images="results/prepare_images/{version}/sub-{subject}/images.npy",
-        index="results/prepare_images/{version}/sub-{subject}/index.csv",
+        images="results/prepare_images/{version}/ds-{dataset}/sub-{subject}/images.npy",
+        index="results/prepare_images/{version}/ds-{dataset}/sub-{subject}/index.csv",
     log:
-        "results/logs/prepare_images/{version}/sub-{subject}.log",
+        "results/logs/prepare_images/{version}/ds-{dataset}/sub-{subject}.log",
     benchmark:
-        "results/benchmarks/prepare_images/{version}/sub-{subject}.tsv"
+        "results/benchmarks/prepare_images/{version}/ds-{dataset}/sub-{subject}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 2
@@ -22,16 +22,15 @@ rule prepare_images:
 
 rule prepare_responses:
     input:
-        raw_responses,
+        simulated=at("simulate_dataset", "record", simulated),
     output:
-        responses="results/prepare_responses/{version}/sub-{subject}/hemi-{hemisphere}/responses.h5",
+        responses="results/prepare_responses/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/responses.h5",
     log:
-        "results/logs/prepare_responses/{version}/sub-{subject}/hemi-{hemisphere}.log",
+        "results/logs/prepare_responses/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}.log",
     benchmark:
-        "results/benchmarks/prepare_responses/{version}/sub-{subject}/hemi-{hemisphere}.tsv"
+        "results/benchmarks/prepare_responses/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
@@ -43,16 +42,15 @@ rule prepare_responses:
 
 rule split_images:
     input:
-        index=made_from("prepare_images", "index.csv", "subject"),
+        index=at("prepare_images", "index"),
     output:
-        split="results/split_images/{version}/sub-{subject}/split.csv",
+        split="results/split_images/{version}/ds-{dataset}/sub-{subject}/split.csv",
     log:
-        "results/logs/split_images/{version}/sub-{subject}.log",
+        "results/logs/split_images/{version}/ds-{dataset}/sub-{subject}.log",
     benchmark:
-        "results/benchmarks/split_images/{version}/sub-{subject}.tsv"
+        "results/benchmarks/split_images/{version}/ds-{dataset}/sub-{subject}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(500),
         runtime=growing(10),

@@ -20,47 +20,38 @@ rule prepare_probe:
 
 rule probe_network:
     input:
-        networks_of,
-        images=probe_images("images.npy"),
-        index=probe_images("index.csv"),
+        networks=at(NETWORK, "network", together),
+        images=at("prepare_probe", "images"),
+        index=at("prepare_probe", "index"),
     output:
-        folder=directory(
-            "results/probe_network/{version}/probe-{probe}/{networks}/method-{method}"
-        ),
+        folder=directory("results/probe_network/{version}/probe-{probe}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}"),
     log:
-        "results/logs/probe_network/{version}/probe-{probe}/{networks}/method-{method}.log",
+        "results/logs/probe_network/{version}/probe-{probe}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/probe_network/{version}/probe-{probe}/{networks}/method-{method}.tsv"
+        "results/benchmarks/probe_network/{version}/probe-{probe}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(16000),
         runtime=growing(1440),
     message:
-        "Probing the networks of {wildcards.networks} with {wildcards.probe} ({wildcards.method})"
+        "Probing the networks of {wildcards.subject} with {wildcards.probe} ({wildcards.method})"
     script:
         "../scripts/probe_network.py"
 
 
 rule tabulate_probes:
     input:
-        PROJECT.probe_folders(),
+        probes=at("probe_network", "folder", probed),
     output:
-        table=report(
-            "results/tabulate_probes/{version}/probes.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Probe accuracy"},
-        ),
+        table="results/tabulate_probes/{version}/probes.csv",
     log:
         "results/logs/tabulate_probes/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_probes/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(30),
@@ -72,21 +63,15 @@ rule tabulate_probes:
 
 rule plot_probes:
     input:
-        table=made_from("tabulate_probes", "probes.csv"),
+        table=at("tabulate_probes", "table"),
     output:
-        figure=report(
-            "results/plot_probes/{version}/probe_accuracy.png",
-            caption="../report/probe_accuracy.rst",
-            category="Probes",
-            labels={"figure": "Accuracy by ROI and method"},
-        ),
+        figure="results/plot_probes/{version}/probe_accuracy.png",
     log:
         "results/logs/plot_probes/{version}.log",
     benchmark:
         "results/benchmarks/plot_probes/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
@@ -98,22 +83,16 @@ rule plot_probes:
 
 rule plot_forgetting:
     input:
-        probes=made_from("tabulate_probes", "probes.csv"),
-        encoding=made_from("tabulate_encoding", "encoding.csv"),
+        probes=at("tabulate_probes", "table"),
+        encoding=at("tabulate_encoding", "encoding"),
     output:
-        figure=report(
-            "results/plot_forgetting/{version}/encoding_gain_against_forgetting.png",
-            caption="../report/encoding_gain_against_forgetting.rst",
-            category="Probes",
-            labels={"figure": "Encoding gain against accuracy lost"},
-        ),
+        figure="results/plot_forgetting/{version}/encoding_gain_against_forgetting.png",
     log:
         "results/logs/plot_forgetting/{version}.log",
     benchmark:
         "results/benchmarks/plot_forgetting/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),

@@ -1,51 +1,39 @@
 rule map_saliency:
     input:
-        networks_of,
-        probes=probes_of,
-        images=probe_images("images.npy"),
-        index=probe_images("index.csv"),
+        networks=at(NETWORK, "network", together),
+        probes=at("probe_network", "folder", of_probe),
+        images=at("prepare_probe", "images", of_probe),
+        index=at("prepare_probe", "index", of_probe),
     output:
-        folder=directory("results/map_saliency/{version}/{networks}/method-{method}"),
+        folder=directory("results/map_saliency/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}"),
     log:
-        "results/logs/map_saliency/{version}/{networks}/method-{method}.log",
+        "results/logs/map_saliency/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/map_saliency/{version}/{networks}/method-{method}.tsv"
+        "results/benchmarks/map_saliency/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(8000),
         runtime=growing(480),
     message:
-        "Mapping where the networks of {wildcards.networks} look ({wildcards.method})"
+        "Mapping where the networks of {wildcards.subject} look ({wildcards.method})"
     script:
         "../scripts/map_saliency.py"
 
 
 rule tabulate_lateralization:
     input:
-        PROJECT.saliency_folders(),
+        maps=at("map_saliency", "folder", mapped),
     output:
-        table=report(
-            "results/tabulate_lateralization/{version}/lateralization.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Lateralization by network"},
-        ),
-        tests=report(
-            "results/tabulate_lateralization/{version}/lateralization_tests.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Left against right hemisphere"},
-        ),
+        tests="results/tabulate_lateralization/{version}/lateralization_tests.csv",
+        table="results/tabulate_lateralization/{version}/lateralization.csv",
     log:
         "results/logs/tabulate_lateralization/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_lateralization/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),
@@ -57,43 +45,22 @@ rule tabulate_lateralization:
 
 rule plot_saliency:
     input:
-        PROJECT.saliency_folders(),
-        table=made_from("tabulate_lateralization", "lateralization.csv"),
-        tests=made_from("tabulate_lateralization", "lateralization_tests.csv"),
-        images=probe_images("images.npy"),
-        index=probe_images("index.csv"),
+        maps=at("map_saliency", "folder", mapped),
+        table=at("tabulate_lateralization", "table"),
+        tests=at("tabulate_lateralization", "tests"),
+        images=at("prepare_probe", "images", of_probe),
+        index=at("prepare_probe", "index", of_probe),
     output:
-        maps=report(
-            "results/plot_saliency/{version}/saliency_maps.png",
-            caption="../report/saliency_maps.rst",
-            category="Saliency",
-            labels={"figure": "Mean maps"},
-        ),
-        laterality=report(
-            "results/plot_saliency/{version}/laterality.png",
-            caption="../report/laterality.rst",
-            category="Saliency",
-            labels={"figure": "Laterality by ROI"},
-        ),
-        distributions=report(
-            "results/plot_saliency/{version}/laterality_distributions.png",
-            caption="../report/laterality_distributions.rst",
-            category="Saliency",
-            labels={"figure": "Laterality over images"},
-        ),
-        examples=report(
-            "results/plot_saliency/{version}/saliency_examples.png",
-            caption="../report/saliency_examples.rst",
-            category="Saliency",
-            labels={"figure": "Examples"},
-        ),
+        maps="results/plot_saliency/{version}/saliency_maps.png",
+        laterality="results/plot_saliency/{version}/laterality.png",
+        distributions="results/plot_saliency/{version}/laterality_distributions.png",
+        examples="results/plot_saliency/{version}/saliency_examples.png",
     log:
         "results/logs/plot_saliency/{version}.log",
     benchmark:
         "results/benchmarks/plot_saliency/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(30),

@@ -1,17 +1,14 @@
 rule simulate_dataset:
     output:
-        data=directory("results/simulate_dataset/{version}/algonauts2023/{subject}"),
-        truth=directory(
-            "results/simulate_dataset/{version}/algonauts2023-truth/{subject}"
-        ),
-        record="results/simulate_dataset/{version}/algonauts2023-{subject}.json",
+        record="results/simulate_dataset/{version}/ds-{dataset}/sub-{subject}/algonauts2023.json",
+        data=directory("results/simulate_dataset/{version}/ds-{dataset}/algonauts2023/{subject}"),
+        truth=directory("results/simulate_dataset/{version}/ds-{dataset}/algonauts2023-truth/{subject}"),
     log:
-        "results/logs/simulate_dataset/{version}/algonauts2023-{subject}.log",
+        "results/logs/simulate_dataset/{version}/ds-{dataset}/sub-{subject}.log",
     benchmark:
-        "results/benchmarks/simulate_dataset/{version}/algonauts2023-{subject}.tsv"
+        "results/benchmarks/simulate_dataset/{version}/ds-{dataset}/sub-{subject}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
@@ -23,21 +20,16 @@ rule simulate_dataset:
 
 rule simulate_nsd:
     output:
-        betas=directory(
-            "results/simulate_dataset/{version}/nsd/nsddata_betas/ppdata/{subject}"
-        ),
-        labels=directory(
-            "results/simulate_dataset/{version}/nsd/nsddata/freesurfer/{subject}"
-        ),
-        truth=directory("results/simulate_dataset/{version}/nsd-truth/{subject}"),
-        record="results/simulate_dataset/{version}/nsd-{subject}.json",
+        record="results/simulate_dataset/{version}/ds-{dataset}/sub-{subject}/nsd.json",
+        betas=directory("results/simulate_dataset/{version}/ds-{dataset}/nsd/nsddata_betas/ppdata/{subject}"),
+        labels=directory("results/simulate_dataset/{version}/ds-{dataset}/nsd/nsddata/freesurfer/{subject}"),
+        truth=directory("results/simulate_dataset/{version}/ds-{dataset}/nsd-truth/{subject}"),
     log:
-        "results/logs/simulate_dataset/{version}/nsd-{subject}.log",
+        "results/logs/simulate_nsd/{version}/ds-{dataset}/sub-{subject}.log",
     benchmark:
-        "results/benchmarks/simulate_dataset/{version}/nsd-{subject}.tsv"
+        "results/benchmarks/simulate_nsd/{version}/ds-{dataset}/sub-{subject}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(240),
@@ -49,19 +41,16 @@ rule simulate_nsd:
 
 rule simulate_nod:
     output:
-        events=directory("results/simulate_dataset/{version}/nod/sub-{number}"),
-        derivatives=directory(
-            "results/simulate_dataset/{version}/nod/derivatives/ciftify/sub-{number}"
-        ),
-        truth=directory("results/simulate_dataset/{version}/nod-truth/sub{number}"),
-        record="results/simulate_dataset/{version}/nod-sub{number}.json",
+        record="results/simulate_dataset/{version}/ds-{dataset}/sub-sub{number}/nod.json",
+        events=directory("results/simulate_dataset/{version}/ds-{dataset}/nod/sub-{number}"),
+        derivatives=directory("results/simulate_dataset/{version}/ds-{dataset}/nod/derivatives/ciftify/sub-{number}"),
+        truth=directory("results/simulate_dataset/{version}/ds-{dataset}/nod-truth/sub{number}"),
     log:
-        "results/logs/simulate_dataset/{version}/nod-sub{number}.log",
+        "results/logs/simulate_nod/{version}/ds-{dataset}/sub-sub{number}.log",
     benchmark:
-        "results/benchmarks/simulate_dataset/{version}/nod-sub{number}.tsv"
+        "results/benchmarks/simulate_nod/{version}/ds-{dataset}/sub-sub{number}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(4000),
         runtime=growing(120),
@@ -73,14 +62,13 @@ rule simulate_nod:
 
 rule simulate_shared:
     output:
-        record="results/simulate_dataset/{version}/{layout}-shared.json",
+        record="results/simulate_dataset/{version}/ds-{dataset}/sub-shared/{layout}.json",
     log:
-        "results/logs/simulate_dataset/{version}/{layout}-shared.log",
+        "results/logs/simulate_shared/{version}/ds-{dataset}/sub-shared-{layout}.log",
     benchmark:
-        "results/benchmarks/simulate_dataset/{version}/{layout}-shared.tsv"
+        "results/benchmarks/simulate_shared/{version}/ds-{dataset}/sub-shared-{layout}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),

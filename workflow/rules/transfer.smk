@@ -1,83 +1,71 @@
 rule transfer_subject:
     input:
-        network=network_of,
-        images=of_others("prepare_images", "images.npy"),
-        index=of_others("prepare_images", "index.csv"),
-        split=of_others("split_images", "split.csv"),
-        responses=of_others("prepare_responses", "responses.h5", "hemisphere"),
+        network=at(NETWORK, "network"),
+        images=at("prepare_images", "images", others),
+        index=at("prepare_images", "index", others),
+        split=at("split_images", "split", others),
+        responses=at("prepare_responses", "responses", others),
     output:
-        encodings="results/transfer_subject/{version}/{owner}/method-{method}/transfer.h5",
+        encodings="results/transfer_subject/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/transfer.h5",
     log:
-        "results/logs/transfer_subject/{version}/{owner}/method-{method}.log",
+        "results/logs/transfer_subject/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/transfer_subject/{version}/{owner}/method-{method}.tsv"
+        "results/benchmarks/transfer_subject/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(16000),
         runtime=growing(480),
     params:
-        units=lambda wildcards: others_of(wildcards),
+        facts=facts("transfer_subject"),
     message:
-        "Transferring {wildcards.owner} to other subjects ({wildcards.method})"
+        "Transferring {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} to other subjects ({wildcards.method})"
     script:
         "../scripts/transfer_subject.py"
 
 
 rule transfer_dataset:
     input:
-        network=network_to_transfer,
-        images=of_targets("prepare_images", "images.npy"),
-        index=of_targets("prepare_images", "index.csv"),
-        split=of_targets("split_images", "split.csv"),
-        responses=of_targets("prepare_responses", "responses.h5", "hemisphere"),
+        network=at(NETWORK, "network"),
+        images=at("prepare_images", "images", targets),
+        index=at("prepare_images", "index", targets),
+        split=at("split_images", "split", targets),
+        responses=at("prepare_responses", "responses", targets),
     output:
-        encodings="results/transfer_dataset/{version}/to-{target}/{source}/method-{method}/transfer.h5",
+        encodings="results/transfer_dataset/{version}/to-{target}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/transfer.h5",
     log:
-        "results/logs/transfer_dataset/{version}/to-{target}/{source}/method-{method}.log",
+        "results/logs/transfer_dataset/{version}/to-{target}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:
-        "results/benchmarks/transfer_dataset/{version}/to-{target}/{source}/method-{method}.tsv"
+        "results/benchmarks/transfer_dataset/{version}/to-{target}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 1
     resources:
         gpu=1,
         mem_mb=growing(16000),
         runtime=growing(480),
     params:
-        units=lambda wildcards: targets_of(wildcards),
+        facts=facts("transfer_dataset"),
     message:
-        "Transferring {wildcards.source} to {wildcards.target} ({wildcards.method})"
+        "Transferring {wildcards.subject} {wildcards.hemisphere} {wildcards.roi} to {wildcards.target} ({wildcards.method})"
     script:
         "../scripts/transfer_dataset.py"
 
 
 rule tabulate_transfer:
     input:
-        [network.path for network in PROJECT.transfers()],
-        every_unit("encoding"),
+        subjects=at("transfer_subject", "encodings", between_subjects),
+        datasets=at("transfer_dataset", "encodings", between_datasets),
+        encodings=at("encode_roi", "encoding", encoded),
     output:
-        subjects=report(
-            "results/tabulate_transfer/{version}/transfer_subjects.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Transfer between subjects"},
-        ),
-        datasets=report(
-            "results/tabulate_transfer/{version}/transfer_datasets.csv",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "Transfer to other data sets"},
-        ),
+        subjects="results/tabulate_transfer/{version}/transfer_subjects.csv",
+        datasets="results/tabulate_transfer/{version}/transfer_datasets.csv",
     log:
         "results/logs/tabulate_transfer/{version}.log",
     benchmark:
         "results/benchmarks/tabulate_transfer/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),
@@ -89,29 +77,18 @@ rule tabulate_transfer:
 
 rule plot_transfer:
     input:
-        subjects=made_from("tabulate_transfer", "transfer_subjects.csv"),
-        datasets=made_from("tabulate_transfer", "transfer_datasets.csv"),
-        voxels=made_from("tabulate_encoding", "encoding_voxels.parquet"),
+        subjects=at("tabulate_transfer", "subjects"),
+        datasets=at("tabulate_transfer", "datasets"),
+        voxels=at("tabulate_encoding", "voxels"),
     output:
-        subjects=report(
-            "results/plot_transfer/{version}/transfer_subjects.png",
-            caption="../report/transfer_subjects.rst",
-            category="Transfer",
-            labels={"figure": "Between subjects"},
-        ),
-        datasets=report(
-            "results/plot_transfer/{version}/transfer_datasets.png",
-            caption="../report/transfer_datasets.rst",
-            category="Transfer",
-            labels={"figure": "To other data sets"},
-        ),
+        subjects="results/plot_transfer/{version}/transfer_subjects.png",
+        datasets="results/plot_transfer/{version}/transfer_datasets.png",
     log:
         "results/logs/plot_transfer/{version}.log",
     benchmark:
         "results/benchmarks/plot_transfer/{version}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
     resources:
         mem_mb=growing(2000),
         runtime=growing(20),

@@ -1,13 +1,5 @@
-"""Draw the landscape of networks (rule plot_landscape)."""
+"""Draw the landscape of networks."""
 
-from cortune.jobs import Job, run
-from cortune.report.landscape_figures import plot_landscape
+from cortune.jobs import run
 
-
-def main(job: Job) -> None:
-    """Draw inPCA, the other spaces, and the distances clustered."""
-    plot_landscape(job.input.landscape, job.input.dissimilarity, job.output, job.provenance())
-
-
-if __name__ == "__main__":
-    run(snakemake, main)  # type: ignore[name-defined]  # noqa: F821
+run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,20 +1,5 @@
-"""Draw the published accuracies beside this run (rule plot_published)."""
+"""Draw the published accuracies beside this run."""
 
-from cortune.jobs import Job, run
-from cortune.report.published import plot_published
+from cortune.jobs import run
 
-
-def main(job: Job) -> None:
-    """Write the figure."""
-    project = job.project
-    plot_published(
-        job.input.table,
-        job.input.encoding,
-        job.output.figure,
-        job.provenance(),
-        simulated=project.versions.is_simulated(project.dataset),
-    )
-
-
-if __name__ == "__main__":
-    run(snakemake, main)  # type: ignore[name-defined]  # noqa: F821
+run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,17 +1,5 @@
-"""Read a hemisphere's responses from the raw layout (rule prepare_responses)."""
+"""Read a hemisphere's responses from the raw layout."""
 
-from cortune.data.prepare import prepare_responses
-from cortune.jobs import Job, run
+from cortune.jobs import run
 
-
-def main(job: Job) -> None:
-    """Write the responses of every vertex that belongs to an ROI."""
-    reader = job.project.reader(job.dataset)
-    wildcards = job.wildcards
-    prepare_responses(
-        reader, wildcards.subject, wildcards.hemisphere, job.output.responses, job.provenance()
-    )
-
-
-if __name__ == "__main__":
-    run(snakemake, main)  # type: ignore[name-defined]  # noqa: F821
+run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from cortune.report.style import (
     ordered_methods,
     ordered_rois,
 )
-from cortune.report.tables import EncodedUnit
-from cortune.tuning.embeddings import read_embedding
+from cortune.report.tables import EncodedUnit, encoded_units
+from cortune.tuning.embeddings import embedded_subjects, read_embedding
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ COLUMNS = [
     "log_k",
     "n_images",
 ]
+
+
+def embedded_units(paths: Iterable[str]) -> list[EncodedUnit]:
+    """Return a unit for each subject whose held-out images and responses a network embeds."""
+    return [
+        replace(unit, subject=unit.subject or subject)
+        for unit in encoded_units(paths)
+        for subject in embedded_subjects(unit.path)
+    ]
 
 
 def tabulate_information(

@@ -13,13 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from cortune.artifacts import atomic, read_json
-from cortune.config import Config
+from cortune.artifacts import PathLike, atomic, read_json
 from cortune.errors import InputError
 from cortune.reference import TABLES
+from cortune.stages import SECTIONS, STAGES
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_ROWS = 1500
@@ -38,33 +37,6 @@ _FILTERS = {
     "method_b": "method",
 }
 _OPTIONS = ("subject", "hemisphere", "roi", "method")
-
-_SECTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "Encoding": (
-        ("encoding_by_roi", "encoding_by_layer", "encoding_by_voxel", "encoding_by_protocol"),
-        ("encoding.csv", "comparison.csv", "encoding_layers.csv", "variance_partition.csv"),
-    ),
-    "Cortex": (("cortex",), ()),
-    "Published": (("published",), ("published.csv",)),
-    "Size curve": (("size_curve",), ("size_curve.csv",)),
-    "Tuning": (("training_curves", "information_by_roi"), ("information.csv",)),
-    "Transfer": (
-        ("transfer_subjects", "transfer_datasets"),
-        ("transfer_subjects.csv", "transfer_datasets.csv"),
-    ),
-    "Probes": (("probe_accuracy", "encoding_gain_against_forgetting"), ("probes.csv",)),
-    "Landscape": (
-        ("landscape_inpca", "landscape_spaces", "landscape_clusters"),
-        ("landscape_tests.csv", "landscape.csv", "landscape_axes.csv", "dissimilarity.csv"),
-    ),
-    "Lateralization": (
-        ("saliency_maps", "laterality", "laterality_distributions", "saliency_examples"),
-        ("lateralization_tests.csv", "lateralization.csv"),
-    ),
-    "Left out": ((), ("skipped.csv",)),
-}
-"""Figures and tables under each heading; what a run has not made is not shown."""
-
 
 @dataclass(frozen=True)
 class ShownFigure:
@@ -119,43 +91,49 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def write_page(latest: Path, manifest: Mapping[str, Any] | None = None) -> Path:
-    """Write the page of the tables and figures in a folder; return its path.
+def write_page(path: PathLike, shown: Sequence[PathLike], manifest: Mapping[str, Any]) -> None:
+    """Write the page of some tables and figures.
 
     Parameters
     ----------
-    latest : Path
-        ``results/latest``, with ``tables`` and ``figures``.
-    manifest : mapping, optional
-        Default: that of the folder.
+    path : path
+    shown : sequence of path
+        CSV tables and PNG figures; others are passed over.
+    manifest : mapping
+        Of the run.
+    """
+    text = render(shown, manifest)
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_page_again(latest: Path) -> Path:
+    """Write the page of ``results/latest`` again; return its path.
 
     Raises
     ------
     InputError
         If the folder holds no complete run.
     """
-    if manifest is None:
-        path = latest / "manifest.json"
-        if not path.is_file():
-            raise InputError(
-                latest, "no complete run", "tables and a manifest", "Run `snakemake --cores all`."
-            )
-        manifest = read_json(path)
-    text = render(latest, manifest)
-    with atomic(latest / "report.html") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    manifest = latest / "manifest.json"
+    if not manifest.is_file():
+        raise InputError(
+            latest, "no complete run", "tables and a manifest", "Run `snakemake --cores all`."
+        )
+    shown = sorted(path for name in ("tables", "figures") for path in (latest / name).glob("*"))
+    write_page(latest / "report.html", shown, read_json(manifest))
     return latest / "report.html"
 
 
-def render(latest: Path, manifest: Any) -> str:
-    """Return the page of a folder of tables and figures, HTML."""
+def render(shown: Sequence[PathLike], manifest: Any) -> str:
+    """Return the page of some tables and figures, HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     # In one order, whether it was just made or read.
     manifest = json.loads(json.dumps(manifest, sort_keys=True))
-    config = Config.from_mapping(manifest["config"]).as_dict()
-    shown = list(sections(latest, config))
+    config = manifest["config"]
+    found = list(sections(shown, config))
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -163,63 +141,54 @@ def render(latest: Path, manifest: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    methods = (_TEMPLATES / "methods.rst").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((_TEMPLATES / "page.js").read_text(encoding="utf-8")),
-        methods=Markup(described("workflow", config)),
-        sections=shown,
-        options=_options(table for section in shown for table in section.tables),
+        methods=Markup(described(methods, config)),
+        sections=found,
+        options=_options(table for section in found for table in section.tables),
         manifest=manifest,
     )
 
 
-def sections(latest: Path, config: Mapping[str, Any]) -> Iterable[Section]:
-    """Yield what a run has made, by heading; what no heading names comes last."""
-    figures = {path.stem: path for path in sorted((latest / "figures").glob("*.png"))}
-    tables = {path.name: path for path in sorted((latest / "tables").glob("*.csv"))}
-    named = [*_SECTIONS.items(), ("More", (tuple(figures), tuple(tables)))]
-    for title, (wanted_figures, wanted_tables) in named:
-        found = Section(
-            title,
-            [_figure(figures.pop(name), config) for name in wanted_figures if name in figures],
-            [_table(tables.pop(name)) for name in wanted_tables if name in tables],
-        )
-        filled = [table for table in found.tables if table.rows]
-        if found.figures or filled:
-            yield Section(title, found.figures, filled)
+def sections(shown: Sequence[PathLike], config: Mapping[str, Any]) -> Iterable[Section]:
+    """Yield what a run has made, under the headings that the stages declare."""
+    paths = {Path(path).name: Path(path) for path in shown}
+    outputs = [out for stage in STAGES.values() for out in stage.shown if out.path in paths]
+    for title in dict.fromkeys([*SECTIONS, *(out.section for out in outputs)]):
+        here = [out for out in outputs if out.section == title]
+        figures = [_figure(paths[out.path], out.caption, config) for out in here if out.is_figure]
+        tables = [_table(paths[out.path]) for out in here if out.path.endswith(".csv")]
+        filled = [table for table in tables if table.rows]
+        if figures or filled:
+            yield Section(title, figures, filled)
 
 
-def described(name: str, config: Mapping[str, Any]) -> str:
+def described(text: str, config: Mapping[str, Any]) -> str:
     """Return a caption, or the methods paragraph, for a configuration, HTML.
 
-    The texts are those of Snakemake's own report: reStructuredText, in which
-    ``snakemake.config`` stands for the configuration.
+    Parameters
+    ----------
+    text : str
+        reStructuredText, in which ``config`` stands for the configuration.
+    config : mapping
     """
     from docutils.core import publish_parts
     from docutils.writers.html5_polyglot import Writer
     from jinja2 import Template
 
-    path = _captions() / f"{name}.rst"
-    if not path.is_file():
-        return ""
-    template = Template(path.read_text(encoding="utf-8"))
-    text = template.render(snakemake=SimpleNamespace(config=config))
     options = {"raw_enabled": False, "file_insertion_enabled": False, "report_level": 4}
-    parts = publish_parts(text, writer=Writer(), settings_overrides=options)
+    parts = publish_parts(
+        Template(text).render(config=config), writer=Writer(), settings_overrides=options
+    )
     return str(parts["body"])
 
 
-def _captions() -> Path:
-    """Return the folder of captions: in the checkout, or installed with the package."""
-    installed = Path(__file__).parent / "captions"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "workflow" / "report"
-
-
-def _figure(path: Path, config: Mapping[str, Any]) -> ShownFigure:
-    caption = described(path.stem, config)
+def _figure(path: Path, caption: str, config: Mapping[str, Any]) -> ShownFigure:
     picture = base64.b64encode(path.read_bytes()).decode()
     text = path.stem.replace("_", " ")
-    return ShownFigure(path.name, f"data:image/png;base64,{picture}", caption, text)
+    return ShownFigure(path.name, f"data:image/png;base64,{picture}", described(caption, config), text)
 
 
 def _table(path: Path) -> ShownTable:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import filecmp
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cortune
 from cortune.artifacts import atomic, sha256, write_json
@@ -32,48 +33,92 @@ LIBRARIES = (
 )
 
 
+class Published(Protocol):
+    """Paths that the last stage writes."""
+
+    manifest: str
+    page: str
+
+
 def publish_results(
-    tables: Sequence[str],
-    figures: Sequence[str],
-    manifest: str | Path,
+    shown: Sequence[str],
+    outputs: Published,
     *,
     config: Mapping[str, Any],
-    versions: Mapping[str, str],
-    benchmarks: Mapping[str, Sequence[str]],
+    versions: Mapping[str, Sequence[str]],
+    results: str,
 ) -> None:
-    """Copy tables and figures to the folder of `manifest`, then write the page and the manifest.
-
-    What an earlier run left there and this one does not make is removed; the manifest comes
-    last, so its presence means a complete run.
+    """Write the page and the manifest of a run.
 
     Parameters
     ----------
-    tables, figures : sequence of path
-    manifest : path
+    shown : sequence of path
+        Tables and figures.
+    outputs : Published
     config : mapping
-        The whole configuration, defaults included.
+        The configuration, defaults included.
     versions : mapping
-        Version of every stage.
-    benchmarks : mapping
-        Snakemake's benchmark files by rule.
+        Versions of every stage.
+    results : path
+        Folder of the results, whose benchmarks say how long the rules took.
     """
-    latest = Path(manifest).parent
-    Path(manifest).unlink(missing_ok=True)
-    for name, files in (("tables", tables), ("figures", figures)):
-        with atomic(latest / name) as folder:
-            folder.mkdir()
-            for file in _with_sidecars(files):
-                shutil.copyfile(file, folder / file.name)
     content = {
         "cortune": cortune.__version__,
         "libraries": {name: _version_of(name) for name in LIBRARIES},
         "config": config,
         "versions": versions,
-        "tables": {Path(t).name: sha256(latest / "tables" / Path(t).name) for t in tables},
-        "rules": {rule: _seconds(files) for rule, files in sorted(benchmarks.items())},
+        "tables": {Path(path).name: sha256(path) for path in _tables(shown)},
+        "rules": _seconds(Path(results) / "benchmarks", versions),
     }
-    write_page(latest, content)
-    write_json(manifest, content)
+    write_page(outputs.page, shown, content)
+    write_json(outputs.manifest, content)
+
+
+def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -> None:
+    """Copy a whole run to ``results/latest``, where it is not there already.
+
+    What another run left there is removed; the manifest comes last, so its presence means a
+    complete run.
+
+    Parameters
+    ----------
+    results : path
+    manifest, page : path
+        Of :func:`publish_results`.
+    shown : sequence of path
+        Tables and figures.
+    """
+    latest = Path(results, "latest")
+    tables = _tables(shown)
+    folders = {"tables": tables, "figures": [path for path in shown if path not in tables]}
+    wanted = {
+        latest / folder / file.name: file
+        for folder, files in folders.items()
+        for file in _with_sidecars(files)
+    }
+    single = {latest / Path(path).name: Path(path) for path in (page, manifest)}
+    there = {path for folder in folders for path in (latest / folder).glob("*")}
+    if there == set(wanted) and all(map(_same, {**wanted, **single}.items())):
+        return
+    (latest / Path(manifest).name).unlink(missing_ok=True)
+    for folder in folders:
+        with atomic(latest / folder) as temporary:
+            temporary.mkdir()
+            for path, file in wanted.items():
+                if path.parent.name == folder:
+                    shutil.copyfile(file, temporary / path.name)
+    for path, file in single.items():
+        with atomic(path) as temporary:
+            shutil.copyfile(file, temporary)
+
+
+def _same(pair: tuple[Path, Path]) -> bool:
+    path, file = pair
+    return path.is_file() and filecmp.cmp(path, file, shallow=False)
+
+
+def _tables(shown: Iterable[str]) -> list[str]:
+    return [path for path in shown if not path.endswith(".png")]
 
 
 def _with_sidecars(files: Iterable[str]) -> list[Path]:
@@ -89,11 +134,17 @@ def _version_of(library: str) -> str | None:
         return None
 
 
-def _seconds(files: Sequence[str]) -> dict[str, float]:
-    """Sum the wall time of a rule's jobs."""
-    times = []
-    for file in files:
-        if Path(file).is_file():
-            with Path(file).open(encoding="utf-8") as handle:
-                times += [float(row["s"]) for row in csv.DictReader(handle, delimiter="\t")]
-    return {"jobs": len(times), "seconds": round(sum(times), 2)}
+def _seconds(folder: Path, versions: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Sum the wall time of the jobs of each rule that made some versions."""
+    used = {name for names in versions.values() for name in names}
+    found: dict[str, list[float]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        rule, *inside = path.relative_to(folder).parts
+        if used & {part.removesuffix(".tsv") for part in inside}:
+            with path.open(encoding="utf-8") as handle:
+                rows = csv.DictReader(handle, delimiter="\t")
+                found.setdefault(rule, []).extend(float(row["s"]) for row in rows)
+    return {
+        rule: {"jobs": len(times), "seconds": round(sum(times), 2)}
+        for rule, times in found.items()
+    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from cortune.address import Address
 from cortune.artifacts import PathLike, write_csv, write_parquet
 from cortune.encoding import (
     layer_summaries,
@@ -34,6 +35,16 @@ class EncodedUnit:
     path: str
 
 
+def encoded_units(paths: Iterable[str]) -> list[EncodedUnit]:
+    """Return units by the addresses in the paths of their files."""
+    units = []
+    for path in paths:
+        label = Address.parse(path).label
+        del label["replicate"]
+        units.append(EncodedUnit(**label, path=path))
+    return units
+
+
 class EncodingTables(Protocol):
     """Paths of the encoding tables."""
 
@@ -46,7 +57,7 @@ class EncodingTables(Protocol):
 
 def tabulate_encoding(
     units: Iterable[EncodedUnit],
-    skipped: Sequence[Any],
+    skipped: Sequence[Mapping[str, str]],
     outputs: EncodingTables,
     provenance: Provenance,
     *,
@@ -59,7 +70,7 @@ def tabulate_encoding(
     Parameters
     ----------
     units : iterable of EncodedUnit
-    skipped : sequence of dataclass
+    skipped : sequence of mapping
         Units that were not analysed: dataset, subject, hemisphere, roi, reason.
     outputs : EncodingTables
     provenance : Provenance
@@ -70,7 +81,7 @@ def tabulate_encoding(
     import pandas as pd
 
     rows, layer_rows, voxels, parts = [], [], [], []
-    left_out = [asdict(unit) for unit in skipped]
+    left_out = [dict(unit) for unit in skipped]
     for unit in units:
         names = {key: value for key, value in asdict(unit).items() if key != "path"}
         for protocol, encoding in read_encoding(unit.path).items():

@@ -34,24 +34,20 @@ COLUMNS = [
 ]
 
 
-class Transferred(Protocol):
+@dataclass(frozen=True)
+class TransferredNetwork:
     """A network, the data set it is transferred to, and the file of its encodings there.
 
-    `target` is None for the other subjects of its own data set.
+    `target` is None for the other subjects of the network's own data set; `subject` is None
+    for a network that pools subjects, and `roi` as well for the untuned one.
     """
 
-    @property
-    def target(self) -> str | None: ...  # noqa: D102
-    @property
-    def subject(self) -> str | None: ...  # noqa: D102
-    @property
-    def hemisphere(self) -> str: ...  # noqa: D102
-    @property
-    def roi(self) -> str | None: ...  # noqa: D102
-    @property
-    def method(self) -> str: ...  # noqa: D102
-    @property
-    def path(self) -> str: ...  # noqa: D102
+    target: str | None
+    subject: str | None
+    hemisphere: str
+    roi: str | None
+    method: str
+    path: str
 
 
 class TransferTables(Protocol):
@@ -76,7 +72,7 @@ class Pair:
 
 
 def tabulate_transfer(
-    networks: Iterable[Transferred],
+    networks: Iterable[TransferredNetwork],
     own: Sequence[EncodedUnit],
     dataset: str,
     outputs: TransferTables,
@@ -88,7 +84,7 @@ def tabulate_transfer(
 
     Parameters
     ----------
-    networks : iterable of Transferred
+    networks : iterable of TransferredNetwork
     own : sequence of EncodedUnit
         Encodings of every unit from its own networks: the untuned one is what transfer is
         judged against, and ``pooled_loso`` is a transfer already, from all other subjects.
@@ -120,7 +116,7 @@ def tabulate_transfer(
 
 
 def _within(
-    networks: Sequence[Transferred], own: Sequence[EncodedUnit], dataset: str, protocol: str
+    networks: Sequence[TransferredNetwork], own: Sequence[EncodedUnit], dataset: str, protocol: str
 ) -> list[dict[str, Any]]:
     untuned = {
         (unit.subject, unit.hemisphere, unit.roi): unit.path

@@ -17,6 +17,8 @@ from cortune.errors import InputError
 from cortune.versions import Provenance
 
 Floats = NDArray[np.floating]
+ONE = "one"
+"""Stands for the subject of a network that does not pool subjects."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,12 @@ def write_embeddings(
                 group[name] = np.char.encode(texts, "utf-8")
 
 
+def embedded_subjects(path: PathLike) -> list[str]:
+    """Return the subjects that a file has embeddings of."""
+    with hdf5_reader(path) as file:
+        return list(file)
+
+
 def read_embedding(path: PathLike, subject: str) -> Embedding:
     """Read the embedding of a subject, or the only one of a network that is one subject's.
 
@@ -62,14 +70,14 @@ def read_embedding(path: PathLike, subject: str) -> Embedding:
     """
     with hdf5_reader(path) as file:
         names = list(file)
-        if subject not in names and len(names) != 1:
+        if subject not in names and names != [ONE]:
             raise InputError(
                 path,
                 f"embeddings for {', '.join(names) or 'nobody'}",
                 f"one for {subject}",
                 "Only contrastive methods have embeddings; tune the network again.",
             )
-        group = file[subject if subject in names else names[0]]
+        group = file[subject if subject in names else ONE]
         identities, tuned_on = (
             tuple(text.decode() for text in group[name][:]) for name in ("identities", "tuned_on")
         )

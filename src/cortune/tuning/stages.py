@@ -26,13 +26,12 @@ from cortune.networks.store import (
 )
 from cortune.seeds import torch_seed
 from cortune.tuning.batches import Batches, BatchSource, SubjectBatches
-from cortune.tuning.embeddings import Embedding, write_embeddings
+from cortune.tuning.embeddings import ONE, Embedding, write_embeddings
 from cortune.tuning.loop import History, train
 from cortune.tuning.methods import METHODS, Task, embed
 from cortune.versions import Provenance
 
 logger = logging.getLogger(__name__)
-ONE = "one"  # the subject of a network that does not pool subjects
 _EMBED_BATCH = 256
 
 
@@ -63,10 +62,9 @@ def prepare_backbone(settings: Backbone, path: PathLike, provenance: Provenance,
     from dataclasses import replace
 
     model = load_backbone(settings.name, settings.weights, seed=seed).eval()
-    check_layers(model, settings.layers)
     local = Path(settings.weights).expanduser()
     if local.is_file():
-        provenance = replace(provenance, raw={local.name: sha256(local)})
+        provenance = replace(provenance, raw={"weights": sha256(local)})
     num_classes = n_scores(model, settings.input_size)
     save_network(path, model, provenance, name=settings.name, num_classes=num_classes)
 
@@ -78,6 +76,7 @@ def pretrain_backbone(
     runtime: Runtime,
     *,
     seed: int,
+    checkpoint: Path | None = None,
 ) -> None:
     """Train the backbone to classify simulated scenes, and measure it on held-out ones.
 
@@ -91,6 +90,8 @@ def pretrain_backbone(
     provenance : Provenance
     runtime : Runtime
     seed : int
+    checkpoint : path, optional
+        Where the state of training is kept, so that a killed job goes on.
     """
     from cortune.simulate import labelled_scenes
     from cortune.tuning.pretrain import classification
@@ -104,7 +105,6 @@ def pretrain_backbone(
     held_out = Batches(images, np.arange(n_test), labels[:n_test], **options)
     batches = Batches(images, np.arange(n_test, len(images)), labels[n_test:], **options)
     model = build_backbone(settings.name, seed=seed, num_classes=recipe.n_classes)
-    check_layers(model, settings.layers)
     task = classification(_on(model, runtime), recipe)
     history = train(
         model,
@@ -115,7 +115,7 @@ def pretrain_backbone(
         runtime,
         seed=seed,
         watch=lambda: task.watch(held_out, runtime),
-        checkpoint=_scratch(outputs.network),
+        checkpoint=checkpoint,
         identity=provenance.version,
     )
     accuracy = history[-1]["validation_accuracy"]
@@ -126,7 +126,7 @@ def pretrain_backbone(
     save_network(
         outputs.network, model, provenance, name=settings.name, num_classes=recipe.n_classes
     )
-    _scratch(outputs.network).unlink(missing_ok=True)
+    _forget(checkpoint)
 
 
 def tune_network(
@@ -138,6 +138,8 @@ def tune_network(
     provenance: Provenance,
     runtime: Runtime,
     *,
+    seeded: str,
+    checkpoint: Path | None = None,
     workers: int = 0,
 ) -> History:
     """Tune a backbone to the responses of one ROI.
@@ -160,6 +162,11 @@ def tune_network(
         head embeds them).
     provenance : Provenance
     runtime : Runtime
+    seeded : str
+        What tells the random draws of this network from those of others
+        (:attr:`cortune.address.Address.seeded`).
+    checkpoint : path, optional
+        Where the state of training is kept, so that a killed job goes on.
     workers : int
         Processes that load images.
 
@@ -169,7 +176,7 @@ def tune_network(
         The history.
     """
     start = load_network(backbone)
-    torch.manual_seed(torch_seed(provenance.seed, "head", _entities(outputs.network)))
+    torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
     n_voxels = unit.responses.shape[1]
     width = start.num_classes
     layer = getattr(settings, "image_layer", None)
@@ -182,7 +189,9 @@ def tune_network(
         for name in ("tune", "validation")
     )
     units = {ONE: unit}
-    return _tune(task, start, tune, validation, units, outputs, provenance, runtime, workers)
+    return _tune(
+        task, start, tune, validation, units, outputs, provenance, runtime, checkpoint, workers
+    )
 
 
 def tune_pooled(
@@ -194,7 +203,9 @@ def tune_pooled(
     provenance: Provenance,
     runtime: Runtime,
     *,
-    largest_roi: int,
+    seeded: str,
+    largest_roi: int | None = None,
+    checkpoint: Path | None = None,
     workers: int = 0,
 ) -> History:
     """Tune one backbone to the same ROI of several subjects.
@@ -207,9 +218,9 @@ def tune_pooled(
         ``pooled_mean``, ``pooled_max`` or ``pooled_loso``.
     units : mapping of str to UnitData
         By subject.
-    settings, backbone, outputs, provenance, runtime, workers
+    settings, backbone, outputs, provenance, runtime, seeded, checkpoint, workers
         As for :func:`tune_network`.
-    largest_roi : int
+    largest_roi : int, optional
         Voxels of the largest ROI of the data set: the width of ``pooled_max``.
 
     Returns
@@ -229,7 +240,7 @@ def tune_pooled(
         ]
         assert_disjoint(tuned_on, held_out, f"pooled tuning and the test images of {subject}")
     start = load_network(backbone)
-    torch.manual_seed(torch_seed(provenance.seed, "head", _entities(outputs.network)))
+    torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
     n_voxels = {subject: unit.responses.shape[1] for subject, unit in units.items()}
     options = {"largest": largest_roi} if method == "pooled_max" else {}
     task = METHODS[method](start.backbone, start.num_classes, n_voxels, settings, **options)
@@ -243,7 +254,9 @@ def tune_pooled(
         )
         for name in ("tune", "validation")
     )
-    return _tune(task, start, tune, validation, units, outputs, provenance, runtime, workers)
+    return _tune(
+        task, start, tune, validation, units, outputs, provenance, runtime, checkpoint, workers
+    )
 
 
 def _tune(
@@ -255,6 +268,7 @@ def _tune(
     outputs: NetworkOutputs,
     provenance: Provenance,
     runtime: Runtime,
+    checkpoint: Path | None,
     workers: int,
 ) -> History:
     """Train a task; save its network, history and held-out embeddings."""
@@ -270,7 +284,7 @@ def _tune(
         runtime,
         seed=provenance.seed,
         watch=lambda: task.watch(validation, runtime),
-        checkpoint=_scratch(outputs.network),
+        checkpoint=checkpoint,
         identity=f"{provenance.version} {outputs.network}",
     )
     head = {
@@ -292,7 +306,7 @@ def _tune(
         head=head,
         tuned_on=tuned_on,
     )
-    _scratch(outputs.network).unlink(missing_ok=True)
+    _forget(checkpoint)
     return history
 
 
@@ -354,23 +368,9 @@ def _on(model: torch.nn.Module, runtime: Runtime) -> torch.nn.Module:
     return model.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _entities(network: PathLike) -> str:
-    """Return the ``sub-…/hemi-…`` part of a network's path, wherever the results are."""
-    keys = ("sub-", "hemi-", "roi-", "method-")
-    return "/".join(part for part in Path(network).parts if part.startswith(keys))
-
-
-def _scratch(network: PathLike) -> Path:
-    """Return where the checkpoint of a network lies while it is trained.
-
-    Beside the results, not among them: Snakemake removes what an interrupted job was
-    writing, and the checkpoint must outlive that.
-    """
-    path = Path(network).resolve()
-    for parent in path.parents:
-        if parent.name == "results":
-            return parent / "scratch" / path.relative_to(parent).with_suffix(".checkpoint")
-    return path.with_suffix(".checkpoint")
+def _forget(checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
 
 
 def _write_history(path: PathLike, history: History, provenance: Provenance) -> None:

@@ -1,0 +1,109 @@
+"""What the process that plans a run does beside planning: it is the one that looks.
+
+It takes the fingerprints of raw files, writes down what it saw for the processes of jobs,
+holds the results for itself, and puts a run that is whole already in place as the latest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from cortune.address import Address
+from cortune.artifacts import read_json, write_json
+from cortune.config import Config
+from cortune.lock import hold
+from cortune.project import Project
+from cortune.stages import STAGES
+from cortune.versions import canonical_json
+
+
+class Planning:
+    """The project of a workflow, in the process that plans it or in that of a job.
+
+    Parameters
+    ----------
+    config : Config
+    workflow : object
+        Snakemake's.
+    results : str
+    """
+
+    def __init__(self, config: Config, workflow: Any, results: str = "results") -> None:
+        self._workflow = workflow
+        digest = hashlib.sha256(canonical_json(config.as_dict()).encode()).hexdigest()
+        self.plan = Path(results, ".plans", f"{digest[:16]}.json")
+        self.project = Project(config, results, None if self._plans else self._seen())
+
+    @property
+    def _plans(self) -> bool:
+        """Whether this process plans; Snakemake starts others for jobs, on a cluster above all."""
+        return bool(self._workflow.is_main_process)
+
+    @property
+    def _executes(self) -> bool:
+        """Whether it goes on to run jobs: no dry run, no other use of the workflow."""
+        workflow = self._workflow
+        return (
+            self._plans
+            and workflow.executor_plugin is not None
+            and not workflow.dryrun
+            and not workflow.touch
+        )
+
+    def _seen(self) -> dict[str, Any] | None:
+        """Return what the process that plans saw of the raw data."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return dict(read_json(self.plan)["seen"])
+        return None
+
+    def everything(self) -> list[str]:
+        """Return what a complete run leaves; one that is whole already becomes the latest."""
+        project = self.project
+        manifest, page = (
+            project.path("publish_results", name, Address()) for name in ("manifest", "page")
+        )
+        wanted = [manifest, page, *project.shown]
+        if self._plans:
+            project.fingerprints.save()
+        if self._executes:
+            hold(project.results)
+            if all(Path(path).is_file() for path in wanted):
+                from cortune.report.publish import place_latest
+
+                place_latest(project.results, manifest, page, project.shown)
+        return wanted
+
+    def start(self) -> None:
+        """Hold the results, and write the plan that processes of jobs read.
+
+        Raises
+        ------
+        ResourceError
+            If another run holds them.
+        """
+        project = self.project
+        if not self._plans:
+            return
+        hold(project.results)
+        versions = {
+            f"{name} {address.path(STAGES[name].entities)}".strip(): project.version(name, address)
+            for name, addresses in project.jobs.items()
+            for address in addresses
+        }
+        write_json(self.plan, {"seen": project.seen, "versions": versions})
+
+
+def timeless(folder: str | Path) -> None:
+    """Give the workflow's scripts the earliest of times.
+
+    Under its trigger `code` Snakemake runs every job again whose script is newer than what
+    it made, as scripts are after a ``git pull`` or a copy; what they do is in the versions.
+    """
+    for script in Path(folder).glob("workflow/scripts/*.py"):
+        with contextlib.suppress(OSError):
+            if script.lstat().st_mtime > 1:
+                os.utime(script, (1, 1), follow_symlinks=False)

@@ -1,0 +1,169 @@
+"""Images, responses and splits, whatever the layout of the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cortune.address import Address
+from cortune.fingerprints import Sources
+from cortune.stages.declare import From, Output, stage
+from cortune.stages.simulate import SHARED
+
+if TYPE_CHECKING:
+    from cortune.data.readers import Reader
+    from cortune.jobs import Job
+    from cortune.project import Project
+    from cortune.settings import Settings
+
+IDENTITIES = (
+    "Identity of each image: `coco:…` where known, else `nsd:…`, or the stimulus's name."
+)
+_OPTIONS = {"nsd": ("space", "repeats"), "nod": ("top_vertices", "sessions", "coco_of")}
+_READ = tuple(
+    f"datasets.{{dataset}}.{key}"
+    for key in ("layout", "space", "repeats", "sessions", "top_vertices")
+)
+_PLACES = tuple(f"datasets.{{dataset}}.{key}" for key in ("root", "stim_info", "coco_of"))
+
+
+def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
+    """Return the reader of a data set.
+
+    Parameters
+    ----------
+    config : Config or Settings
+    dataset : str
+    record : str
+        Path of the record of a subject that the simulator wrote; empty for real data.
+    """
+    from cortune.data.readers import open_dataset
+
+    settings = config.datasets[dataset]
+    layout = settings.layout
+    if record:
+        root = Path(record).parents[1] / layout
+    else:
+        root = Path(settings.root).expanduser()
+    options = {key: getattr(settings, key) for key in ("stim_info", *_OPTIONS.get(layout, ()))}
+    return open_dataset(layout, root, **options)
+
+
+def simulated(project: Project, address: Address) -> Iterator[Address]:
+    """Yield the addresses of what the simulator writes for a subject; none for real data."""
+    if project.is_simulated(address.dataset):
+        yield address
+        if project.config.datasets[address.dataset].layout != "algonauts2023":
+            yield address.but(subject=SHARED)
+
+
+def _raw(settings: Settings, address: Address) -> Sources:
+    """Return the raw files of a subject, or of one hemisphere's responses.
+
+    Of simulated data sets, only those that the simulator does not write.
+    """
+    given = settings.datasets[address.dataset]
+    if given.root is None:
+        tables = [given.stim_info, given.coco_of if given.layout == "nod" else None]
+        return Sources({Path(path).name: Path(path).expanduser() for path in tables if path})
+    reader = open_reader(settings, address.dataset)
+    files = reader.sources(address.subject, address.hemisphere or None)
+    # Names of pictures say which image a row of responses belongs to.
+    names = tuple(reader.listing(address.subject))
+    return Sources({reader.name_of(path): path for path in files}, names)
+
+
+def _reader(job: Job) -> Reader:
+    records = job.inputs("simulated")
+    return open_reader(job.config, job.address.dataset, records[0] if records else "")
+
+
+@stage(
+    number=1,
+    entities=("dataset", "subject"),
+    reads=(*_READ, "backbone.input_size"),
+    places=_PLACES,
+    sources=_raw,
+    inputs={"simulated": From("simulate_dataset", "record", simulated)},
+    outputs={
+        "images": Output(
+            "images.npy",
+            "(n, s, s, 3) uint8, the pictures decoded and resized, each identity once.",
+        ),
+        "index": Output(
+            "index.csv",
+            "a row per row of `images.npy`.",
+            {"identity": IDENTITIES, "file": "The picture, in the data set's folder."},
+        ),
+    },
+)
+def prepare_images(job: Job) -> None:
+    """Decode a subject's images once, and index them by identity."""
+    from cortune.data.prepare import prepare_images as prepare
+
+    prepare(
+        _reader(job),
+        job.address.subject,
+        job.config.backbone.input_size,
+        job.output.images,
+        job.output.index,
+        job.provenance(),
+        workers=job.threads,
+    )
+
+
+@stage(
+    number=1,
+    entities=("dataset", "subject", "hemisphere"),
+    reads=_READ,
+    places=_PLACES,
+    sources=_raw,
+    inputs={"simulated": From("simulate_dataset", "record", simulated)},
+    outputs={
+        "responses": Output(
+            "responses.h5",
+            "responses of all voxels that belong to an ROI.",
+            {
+                "responses": "(n, V) float32.",
+                "identities": IDENTITIES,
+                "vertices": "(V) Positions in the hemisphere's responses, as distributed.",
+                "mesh_vertices": "(V) Vertices of the surface mesh; −1 where there is none.",
+                "noise_ceiling": "(V) Share of variance that can be explained; NaN where unknown.",
+                "constant": "(V) Whether all responses are equal.",
+                "rois/<roi>": "Columns of the ROI.",
+            },
+        )
+    },
+)
+def prepare_responses(job: Job) -> None:
+    """Gather the responses of every vertex that belongs to an ROI of a hemisphere."""
+    from cortune.data.prepare import prepare_responses as prepare
+
+    address = job.address
+    prepare(
+        _reader(job), address.subject, address.hemisphere, job.output.responses, job.provenance()
+    )
+
+
+@stage(
+    number=1,
+    entities=("dataset", "subject"),
+    reads=("seed", "split"),
+    inputs={"index": From("prepare_images", "index")},
+    outputs={
+        "split": Output(
+            "split.csv",
+            "a row per row of `images.npy`.",
+            {"identity": IDENTITIES, "set": "`tune`, `validation` or `test`."},
+        )
+    },
+)
+def split_images(job: Job) -> None:
+    """Assign a subject's images to tuning, validation and test by identity."""
+    from cortune.data.images import read_index
+    from cortune.data.prepare import split_images as split
+
+    shares = {name: getattr(job.config.split, name) for name in ("tune", "validation", "test")}
+    identities = read_index(job.input.index)
+    split(identities, job.config.seed, shares, job.output.split, job.provenance())
