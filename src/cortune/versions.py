@@ -23,11 +23,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import cortune
+from cortune.tuning.methods import METHODS
+from cortune.tuning.methods import UNTUNED as UNTUNED
 
-UNTUNED = "untuned"
 REGRESSION = "regression"
-LOSO = "pooled_loso"
-POOLED = ("pooled_mean", "pooled_max", LOSO)
+POOLED = tuple(name for name, method in METHODS.items() if method.pools)
+(LOSO,) = (name for name, method in METHODS.items() if method.pools == "others")
 
 
 @dataclass(frozen=True)
@@ -217,11 +218,7 @@ PROBE_STAGES = ("prepare_probe", "probe_network")
 
 # The configuration section that holds each tuning method's recipe.
 RECIPES: dict[str, tuple[str, ...]] = {
-    UNTUNED: (),
-    REGRESSION: ("regression",),
-    "contrastive": ("contrastive",),
-    "contrastive_plus": ("contrastive_plus",),
-    **dict.fromkeys(POOLED, ("contrastive",)),
+    name: (method.section,) if method.section else () for name, method in METHODS.items()
 }
 
 
