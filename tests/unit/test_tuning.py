@@ -397,7 +397,9 @@ def test_one_cycle_rises_and_falls():
 def test_classification_learns(unit, runtime):
     labels = (unit.images.cache.mean((1, 2))[:, 0] > 127).astype(np.int64)
     model = build_backbone("alexnet_small", num_classes=2)
-    task = classification(model, Pretrain(100, 2, 6, 16, 2e-3))
+    task = classification(
+        model, Pretrain(n_images=100, n_classes=2, epochs=6, batch_size=16, learning_rate=2e-3)
+    )
     batches = Batches(unit.images.cache, np.arange(70), labels[:70], batch_size=16, seed=0)
     held_out = Batches(unit.images.cache, np.arange(70, 100), labels[70:], batch_size=16, seed=0)
     history = train(

@@ -1,7 +1,5 @@
 """Assign a subject's images to tuning, validation and test (rule split_images)."""
 
-from dataclasses import asdict
-
 from cortune.data.images import read_index
 from cortune.data.prepare import split_images
 from cortune.jobs import Job, run
@@ -10,7 +8,7 @@ from cortune.jobs import Job, run
 def main(job: Job) -> None:
     """Write the set of every image."""
     identities = read_index(job.input.index)
-    fractions = asdict(job.config.split)
+    fractions = dict(job.config.split)
     split_images(identities, job.config.seed, fractions, job.output.split, job.provenance())
 
 
