@@ -21,14 +21,14 @@ def ordered_rois(rois: Iterable[str]) -> list[str]:
 
 
 def ordered_methods(methods: Iterable[str]) -> list[str]:
-    """Return distinct methods from untuned to pooled.
+    """Return distinct methods from untuned to pooled, without the "" of what has none.
 
     Raises
     ------
     InputError
         If there is no such method: it has no colour, and is not to be left out.
     """
-    present = set(methods)
+    present = set(methods) - {""}
     if unknown := present - set(METHODS):
         known = f"some of {', '.join(METHODS)}"
         raise InputError(
