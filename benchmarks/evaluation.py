@@ -39,7 +39,7 @@ LAYERS = (
     "features.12", "classifier.2", "classifier.5", "classifier.6",
 )  # fmt: skip
 SIZE, STORED_SIZE, BATCH, N_FOLDS, N_COMPONENTS = 224, 425, 128, 5, 1000
-ALPHAS = Alphas(-1, 7, 9).values()
+ALPHAS = Alphas().values()
 
 
 class Counter:

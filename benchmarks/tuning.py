@@ -25,14 +25,15 @@ from cortune.networks.backbones import build_backbone, normalise
 from cortune.networks.device import Runtime, choose_runtime
 from cortune.tuning.batches import Batches
 from cortune.tuning.loop import train
-from cortune.tuning.methods import contrastive
+from cortune.tuning.methods.contrastive import contrastive
 
 N_VOXELS = 700
 
 
 def make_task(backbone: str, batch_size: int, runtime: Runtime):
     model = build_backbone(backbone, num_classes=1000)
-    task = contrastive(model, 1000, N_VOXELS, Contrastive(0.3, batch_size, 1, 1e-4))
+    recipe = Contrastive(temperature=0.3, batch_size=batch_size, epochs=1, learning_rate=1e-4)
+    task = contrastive(model, 1000, N_VOXELS, recipe)
     task.model.to(runtime.device, memory_format=torch.channels_last)
     return task
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from cortune.config import Config, ConfigError
 from cortune.errors import CortuneError
 from cortune.project import Project
-from cortune.versions import UNTUNED
+from cortune.tuning.methods import UNTUNED
 
 
 def find_problems(*configfiles: str | Path) -> list[str]:

@@ -25,7 +25,8 @@ from cortune.fingerprints import Sources, combined, digest_of, keys_of_files
 from cortune.seals import seal, unseal, verify
 from cortune.settings import keys_of, settings_of, values_of
 from cortune.stages import STAGES
-from cortune.versions import UNTUNED, VERSION, Provenance, version_of, versions_in
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import VERSION, Provenance, version_of, versions_in
 
 if TYPE_CHECKING:
     from cortune.encoding import Settings as EncodingSettings

@@ -23,7 +23,8 @@ from cortune.fingerprints import Fingerprints
 from cortune.settings import settings_of, values_of
 from cortune.stages import BACKBONE, NETWORK, STAGES, From, Output, Stage
 from cortune.stages.prepare import open_reader
-from cortune.versions import LOSO, POOLED, REGRESSION, UNTUNED, version_of
+from cortune.tuning.methods import LOSO, METHODS, POOLED, UNTUNED
+from cortune.versions import version_of
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class Project:
     @property
     def embedding_methods(self) -> list[str]:
         """Methods whose networks embed images and responses of the subjects tuned to."""
-        return [method for method in self.tuned_methods if method not in (REGRESSION, LOSO)]
+        return [m for m in self.tuned_methods if METHODS[m].embeds and METHODS[m].pools != "others"]
 
     @property
     def shown_method(self) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cortune.config import Config, schema
-from cortune.versions import STAGES, UNTUNED, Versions, look_up
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import STAGES, Versions, look_up
 
 NAME = "<name>"
 _SIMULATED = {"n_images": 200, "image_size": 64}

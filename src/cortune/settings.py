@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.address import Address
 from cortune.errors import CortuneError
-from cortune.versions import RECIPES
+from cortune.tuning.methods import METHODS
 
 if TYPE_CHECKING:
     from cortune.stages import Stage
@@ -84,7 +84,7 @@ def keys_of(config: Any, keys: Iterable[str], address: Address) -> list[str]:
         "dataset": address.dataset or config.tuning.dataset,
         "target": address.target,
         "probe": address.probe or (saliency.probe if saliency else "") or "",
-        "recipe": "".join(RECIPES.get(address.method, ())),
+        "recipe": METHODS[address.method].section or "" if address.method in METHODS else "",
     }
     return [key for each in keys if (key := each.format(**names))]
 

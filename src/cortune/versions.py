@@ -23,20 +23,6 @@ from cortune.address import ENTITIES, Address
 
 VERSION = re.compile(r"\d+-[0-9a-f]{8}")
 
-UNTUNED = "untuned"
-REGRESSION = "regression"
-LOSO = "pooled_loso"
-POOLED = ("pooled_mean", "pooled_max", LOSO)
-
-# The configuration section that holds each tuning method's recipe.
-RECIPES: dict[str, tuple[str, ...]] = {
-    UNTUNED: (),
-    REGRESSION: ("regression",),
-    "contrastive": ("contrastive",),
-    "contrastive_plus": ("contrastive_plus",),
-    **dict.fromkeys(POOLED, ("contrastive",)),
-}
-
 
 @dataclass(frozen=True)
 class Provenance:

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import fields, is_dataclass
-from typing import get_args, get_origin, get_type_hints
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from cortune.config import Config, ConfigError, document, schema
+import cortune
+from cortune.config import Config, ConfigError, document, keys, schema
+from cortune.config.document import schema_text
 from cortune.probes import ProbeSpec
 from cortune.versions import canonical_json
 
@@ -54,20 +59,35 @@ def test_every_leaf_has_a_default_but_the_required_and_derived():
     }
 
 
-def test_typed_view_has_the_keys_of_the_schema():
-    def compare(kind, rule, where):
-        own = {field.name for field in fields(kind)}
-        assert own == set(rule["properties"]), where
-        for name, hint in get_type_hints(kind).items():
-            inside = rule["properties"][name]
-            for each in (hint, *get_args(hint)):
-                if is_dataclass(each):
-                    inside = inside.get("items", inside) if get_origin(hint) is list else inside
-                    of_each = get_origin(hint) is dict
-                    inside = inside["additionalProperties"] if of_each else inside
-                    compare(each, inside, f"{where}.{name}")
+def test_keys_are_the_leaves_of_the_models():
+    found = list(keys())
+    assert len(found) == len(set(found)) > 100
+    for key in (
+        "seed",
+        "datasets.<name>.simulate.vertices",
+        "transfer.datasets.<n>.rois",
+        "probes.<name>.kind",
+        "contrastive_plus.image_layer",
+        "encoding.alphas.num",
+    ):
+        assert key in found
+    assert not {"datasets", "encoding", "encoding.alphas"} & set(found)
 
-    compare(Config, schema(), "config")
+
+def test_defaults_of_every_section_are_valid_and_come_back():
+    filled = Config.from_mapping(minimal(landscape={}, saliency={}, probes={"a": SCENES})).as_dict()
+    for section, value in filled.items():
+        kept = minimal(probes={"a": SCENES}) | {section: value}
+        assert Config.from_mapping(kept).as_dict()[section] == value, section
+    assert Config.from_mapping(filled).as_dict() == filled
+
+
+def test_a_configuration_cannot_be_changed():
+    config = Config.from_mapping(minimal())
+    with pytest.raises(ValidationError):
+        config.seed = 3
+    with pytest.raises(ValidationError):
+        config.contrastive.epochs = 3
 
 
 def test_defaults_are_filled_and_numbers_are_floats():
@@ -107,7 +127,7 @@ def test_filling_defaults_is_idempotent():
             {"encoding": {"protocols": ["tune_test"]}},
             ["encoding.protocols", "features.images", "all"],
         ),
-        ({"probes": {"a": {}}}, ["probes.a", "'kind'"]),
+        ({"probes": {"a": {}}}, ["probes.a.kind", "found nothing"]),
         ({"probes": {"a": {"kind": "image_foldr"}}}, ["probes.a.kind", "image_folder?"]),
         ({"probes": {"a": {"kind": "sun397"}}}, ["probes.a.root", "nothing", "sun397"]),
         (
@@ -146,7 +166,7 @@ def test_wrong_keys_and_values_are_named(section, words):
         ({**SIMULATED, "layout": "algonauts"}, ["datasets.nsd.layout", "algonauts2023?"]),
         ({**SIMULATED, "rois": "earlyish"}, ["datasets.nsd.rois", "earlyish"]),
         ({**SIMULATED, "simulate": {"n_images": 1}}, ["datasets.nsd.simulate.n_images", "20"]),
-        ({"subjects": ["subj01"]}, ["datasets.nsd", "layout"]),
+        ({"subjects": ["subj01"]}, ["datasets.nsd.layout", "found nothing"]),
     ],
 )
 def test_wrong_data_sets_are_named(dataset, words):
@@ -222,9 +242,78 @@ def test_shipped_configurations_are_valid(repository, name):
     assert config.seed == written["seed"]
 
 
-def test_the_documentation_of_keys_is_that_of_the_schema(repository):
-    written = (repository / "config" / "README.md").read_text()
-    assert written == document(), "run: python -m cortune.config > config/README.md"
+@pytest.mark.parametrize(
+    ("path", "generate"),
+    [("config/README.md", document), ("workflow/schemas/config.schema.yaml", schema_text)],
+)
+def test_what_is_generated_from_the_models_is_as_they_are(repository, path, generate):
+    assert (repository / path).read_text() == generate(), "run: python -m cortune.config"
+
+
+def test_descriptions_are_whole():
+    """In a flow mapping of YAML, a comma once cut one short."""
+    for path, rule in walk(schema()):
+        assert rule["description"].rstrip(")").endswith((".", "?")), path
+
+
+def test_importing_the_configuration_is_light():
+    code = "import sys, cortune.config; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "numpy", "pandas", "snakemake"} & set(loaded.stdout.split())
+
+
+NEW_METHOD = '''
+from cortune.section import Positive, Section
+from cortune.tuning.methods import method
+
+
+class Sharpest(Section):
+    """A recipe of its own."""
+
+    steepness: Positive = 2.0
+    """How steep."""
+
+
+@method("sharpest", recipe=Sharpest, order=35, colour="#abcdef")
+def sharpest(backbone, n_scores, n_voxels, recipe):
+    """Tune as sharply as can be."""
+'''
+ASK = """
+from cortune.config import Config, document, keys, schema
+from cortune.report.style import METHOD_COLOURS, ordered_methods
+from cortune.tuning.methods import METHODS
+from cortune.versions import RECIPES
+
+enum = schema()["properties"]["tuning"]["properties"]["methods"]["items"]["enum"]
+assert enum.index("sharpest") == enum.index("contrastive_plus") + 1
+assert "sharpest.steepness" in keys() and RECIPES["sharpest"] == ("sharpest",)
+assert "| `sharpest` |  | A recipe of its own. |" in document()
+assert "| `sharpest.steepness` | `2.0` | How steep. |" in document()
+assert "`sharpest`: Tune as sharply as can be." in document()
+assert METHOD_COLOURS["sharpest"] == "#abcdef"
+assert ordered_methods(["sharpest", "untuned"]) == ["untuned", "sharpest"]
+dataset = {"layout": "nsd", "root": "data"}
+config = {"datasets": {"d": dataset}, "tuning": {"methods": ["sharpest"]}}
+config = Config.from_mapping(config | {"sharpest": {"steepness": 3}})
+assert config.recipe("sharpest").steepness == 3.0
+assert METHODS["sharpest"].build(None, 1, 1, config.recipe("sharpest")) is None
+"""
+
+
+def test_a_method_in_one_new_module_is_known_everywhere(tmp_path):
+    package = Path(cortune.__file__).parent
+    shutil.copytree(package, tmp_path / "cortune", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "cortune" / "tuning" / "methods" / "sharpest.py").write_text(NEW_METHOD)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 NOD = {"layout": "nod", "subjects": ["sub01"], "rois": ["V1"], "simulate": {}}
@@ -240,8 +329,8 @@ def with_nod(**transfer):
 
 def test_a_simulated_data_set_has_the_defaults_of_its_layout():
     simulate = Config.from_mapping(with_nod()).datasets["nod"].simulate
-    assert simulate["n_images"] == 4000 and simulate["ncsnr"] == 0.25
-    assert "n_shared" not in simulate and simulate["smoothing_mm"] == 4
+    assert simulate.n_images == 4000 and simulate.ncsnr == 0.25
+    assert "n_shared" not in dict(simulate) and simulate.smoothing_mm == 4
     from cortune.simulate import NodSpec
 
     assert NodSpec.from_mapping(simulate) == NodSpec()
@@ -268,6 +357,20 @@ def test_a_key_of_another_layout_is_refused(where, key, value):
         Config.from_mapping(config)
 
 
+@pytest.mark.parametrize("key", ["n_classes", "image_size"])
+def test_the_configuration_and_the_simulators_have_one_bound(key):
+    """Once, one refused what the other took."""
+    from cortune.errors import InputError
+    from cortune.simulate import NodSpec, SimulationSpec
+
+    rule = schema()["properties"]["datasets"]["additionalProperties"]["properties"]["simulate"]
+    most = rule["properties"][key]["maximum"]
+    for spec in (NodSpec, SimulationSpec):
+        assert getattr(spec(**{key: most}), key) == most
+        with pytest.raises(InputError, match=f"simulate.{key}"):
+            spec(**{key: most + 1})
+
+
 def test_a_simulation_key_of_another_layout_is_refused():
     config = with_nod()
     config["datasets"]["nod"]["simulate"] = {"n_shared": 10}
@@ -287,7 +390,10 @@ def test_a_simulation_key_of_another_layout_is_refused():
             {"datasets": [{"source": "nsd", "target": "nodd", "rois": {"V1": ["V1v"]}}]},
             r"transfer\.datasets\.0\.target: found 'nodd', expected one of nod",
         ),
-        ({"datasets": [{"source": "nsd", "target": "nod"}]}, "'rois' is a required property"),
+        (
+            {"datasets": [{"source": "nsd", "target": "nod"}]},
+            r"transfer\.datasets\.0\.rois: found nothing",
+        ),
         ({"subject": True}, r"transfer\.subject: unknown key; did you mean transfer.subjects"),
     ],
 )

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +18,7 @@ from cortune.versions import Provenance
 
 PROVENANCE = Provenance("encode_roi", "1-00000000", 0)
 SETTINGS = Settings(alphas=[0.1, 10.0], n_bootstrap=100)
-SHARES = asdict(Split(0.4, 0.1, 0.5))
+SHARES = dict(Split(tune=0.4, validation=0.1, test=0.5))
 
 
 @pytest.fixture(scope="module")

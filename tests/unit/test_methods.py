@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,11 +16,13 @@ from cortune.networks.device import choose_runtime
 from cortune.networks.heads import Projection, Tagged, pooled_sizes, published_sizes
 from cortune.networks.layers import layer_width
 from cortune.networks.store import load_head, load_network, save_network
+from cortune.report.style import ordered_methods
 from cortune.tuning import stages
 from cortune.tuning.batches import Batches, SubjectBatches
 from cortune.tuning.embeddings import read_embedding
 from cortune.tuning.losses import infonce
-from cortune.tuning.methods import METHODS, photometric
+from cortune.tuning.methods import METHODS, Method, register
+from cortune.tuning.methods.contrastive_plus import photometric
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("tune_pooled", "1-00000000", 0)
@@ -45,6 +46,10 @@ PLUS = ContrastivePlus(
     augmentation=0.0,
 )
 REGRESSION = Regression(batch_size=32, epochs=8, learning_rate=1e-3)
+
+
+def replace(recipe, **changes):
+    return type(recipe)(**{**dict(recipe), **changes})
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +113,7 @@ def test_regression_predicts_held_out_responses(tmp_path, units, backbone, runti
 def test_regression_measures_are_those_of_its_predictions(units, runtime):
     unit = units["subj01"]
     model = build_backbone("alexnet_small", seed=1, num_classes=10).eval()
-    task = METHODS["regression"](model, 10, 30, REGRESSION)
+    task = METHODS["regression"].build(model, 10, 30, REGRESSION)
     task.model.eval()
     rows = np.flatnonzero(unit.images.sets == "validation")
     batches = Batches(unit.images.cache, rows, unit.responses[rows], batch_size=4, seed=0)
@@ -139,7 +144,7 @@ def test_keep_best_keeps_the_epoch_of_the_highest_bound(tmp_path, units, backbon
     unit = units["subj01"]
     rows = unit.rows("validation")
     saved = load_network(out.network)
-    task = METHODS["contrastive_plus"](saved.backbone, 10, 30, settings)
+    task = METHODS["contrastive_plus"].build(saved.backbone, 10, 30, settings)
     task.model.load_state_dict(load_head(out.network), strict=False)
     task.model.eval()
     batches = Batches(unit.images.cache, rows, unit.responses[rows], batch_size=32, seed=0)
@@ -192,14 +197,14 @@ def test_keep_best_survives_a_resume(tmp_path, units, backbone, runtime, monkeyp
 )
 def test_every_key_of_the_head_does_what_it_says(change, check):
     model = build_backbone("alexnet_small", num_classes=10)
-    assert check(METHODS["contrastive_plus"](model, 10, 30, replace(PLUS, **change)).model)
+    assert check(METHODS["contrastive_plus"].build(model, 10, 30, replace(PLUS, **change)).model)
 
 
 def test_the_image_layer_is_what_is_mapped_and_what_lies_beyond_rests():
     model = build_backbone("alexnet_small", seed=0, num_classes=10).eval()
     width = layer_width(model, "features.9", 32)
     settings = replace(PLUS, image_layer="features.9")
-    task = METHODS["contrastive_plus"](model, width, 30, settings)
+    task = METHODS["contrastive_plus"].build(model, width, 30, settings)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         task.model.eval()
@@ -236,7 +241,7 @@ def test_a_network_is_tuned_from_a_layer_of_its_own(tmp_path, units, backbone, r
 
 def test_keys_of_the_optimisation():
     model = build_backbone("alexnet_small", num_classes=10)
-    task = METHODS["contrastive_plus"](
+    task = METHODS["contrastive_plus"].build(
         model, 10, 30, replace(PLUS, schedule="constant", keep_best=False, drop_last=False)
     )
     assert task.plan.keep_best is None and not task.drop_last
@@ -403,7 +408,7 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
     assert found.identities == unit.images.identities[85:]
     assert not set(found.identities) & set(found.tuned_on)
     saved = load_network(out.network)
-    model = METHODS[method](saved.backbone, 10, n_voxels, settings).model
+    model = METHODS[method].build(saved.backbone, 10, n_voxels, settings).model
     missing, unexpected = model.load_state_dict(load_head(out.network), strict=False)
     assert not unexpected and all(key.startswith("backbone.") for key in missing)
     model.eval()
@@ -420,3 +425,37 @@ def test_regression_has_no_embedding(tmp_path, units, backbone, runtime):
     _, out = tuned(tmp_path, "regression", units["subj01"], REGRESSION, backbone, runtime)
     with pytest.raises(InputError, match="nobody"):
         read_embedding(out.embeddings, "subj01")
+
+
+# ---- registry
+
+
+def test_methods_are_in_one_order_with_what_is_needed_of_each():
+    assert list(METHODS)[:4] == ["untuned", "regression", "contrastive", "contrastive_plus"]
+    assert [name for name, each in METHODS.items() if each.pools] == [
+        "pooled_mean", "pooled_max", "pooled_loso",
+    ]  # fmt: skip
+    assert [name for name, each in METHODS.items() if not each.embeds] == ["untuned", "regression"]
+    assert len({each.colour for each in METHODS.values()}) == len(METHODS)
+    assert all(each.about.endswith(".") for each in METHODS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "words"),
+    [("contrastive", "other", "two tuning methods"), ("other", "contrastive", "two recipes")],
+)
+def test_a_method_that_takes_anothers_place_is_refused(name, section, words):
+    new = Method(name, "Another.", 1, "#000000", name, Regression, section)
+    with pytest.raises(ValueError, match=words):
+        register(new)
+
+
+def test_what_tunes_nothing_is_not_tuned(tmp_path, units, backbone, runtime):
+    with pytest.raises(ValueError, match="untuned tunes nothing"):
+        tuned(tmp_path, "untuned", units["subj01"], PUBLISHED, backbone, runtime)
+
+
+def test_figures_leave_no_method_out():
+    assert ordered_methods(["pooled_max", "untuned", "pooled_max"]) == ["untuned", "pooled_max"]
+    with pytest.raises(InputError, match="'contrastve'.*expected some of untuned, regression"):
+        ordered_methods(["untuned", "contrastve"])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -50,7 +49,7 @@ def write_subject(folder, name, identities, seed):
     ]
     np.save(here / "images.npy", np.stack(pictures))
     pd.DataFrame({"identity": identities, "file": "x"}).to_csv(here / "index.csv", index=False)
-    shares = asdict(Split(0.0, 0.0, 1.0))
+    shares = dict(Split(tune=0.0, validation=0.0, test=1.0))
     sets = [split_of(i, 0, shares) for i in identities]
     pd.DataFrame({"identity": identities, "set": sets}).to_csv(here / "split.csv", index=False)
     with hdf5_writer(here / "responses.h5", PROVENANCE) as file:

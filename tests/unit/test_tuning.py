@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_infonce_tells_responses_apart_not_images():
 
 
 def test_published_dimensions():
-    model = METHODS["contrastive"](torch.nn.Identity(), 1000, 444, SETTINGS).model
+    model = METHODS["contrastive"].build(torch.nn.Identity(), 1000, 444, SETTINGS).model
     assert model.image_map.weight.shape == (355, 1000)
     assert model.response_maps["both"].weight.shape == (355, 444)
     assert model.projection.out.weight.shape == (88, 355)
@@ -197,10 +198,10 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
         pass
 
     epochs = []
-    original = stages.METHODS["contrastive"]
+    original = METHODS["contrastive"]
 
     def dying(*args):
-        task = original(*args)
+        task = original.build(*args)
 
         def watch(validation, runtime):
             epochs.append(1)
@@ -210,7 +211,7 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
 
         return type(task)(task.model, task.objective, task.optimizer, task.plan, watch)
 
-    monkeypatch.setitem(METHODS, "contrastive", dying)
+    monkeypatch.setitem(METHODS, "contrastive", replace(original, build=dying))
     with pytest.raises(Killed):
         tune(tmp_path, unit, backbone, runtime)
     assert not (tmp_path / "network.safetensors").exists()
@@ -219,7 +220,7 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
     counted = []
 
     def counting(*args):
-        task = original(*args)
+        task = original.build(*args)
 
         def objective(images, responses):
             counted.append(1)
@@ -227,7 +228,7 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
 
         return type(task)(task.model, objective, task.optimizer, task.plan, task.watch)
 
-    monkeypatch.setitem(METHODS, "contrastive", counting)
+    monkeypatch.setitem(METHODS, "contrastive", replace(original, build=counting))
     resumed = tune(tmp_path, unit, backbone, runtime)
     assert len(counted) == 5, "one epoch of 70 images in batches of 16 was left to do"
     assert resumed.network.read_bytes() == expected
@@ -361,7 +362,7 @@ def test_a_diverging_loss_stops_with_a_message(unit, runtime):
     model = torch.nn.Linear(3, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     batches = Batches(unit.images.cache, np.arange(20), np.arange(20), batch_size=10, seed=0)
-    plan = stages.METHODS["contrastive"](torch.nn.Identity(), 3, 5, SETTINGS).plan
+    plan = METHODS["contrastive"].build(torch.nn.Identity(), 3, 5, SETTINGS).plan
 
     def objective(images, targets):
         return (model(images.mean((2, 3))) * float("inf")).mean()
@@ -396,7 +397,9 @@ def test_one_cycle_rises_and_falls():
 def test_classification_learns(unit, runtime):
     labels = (unit.images.cache.mean((1, 2))[:, 0] > 127).astype(np.int64)
     model = build_backbone("alexnet_small", num_classes=2)
-    task = classification(model, Pretrain(100, 2, 6, 16, 2e-3))
+    task = classification(
+        model, Pretrain(n_images=100, n_classes=2, epochs=6, batch_size=16, learning_rate=2e-3)
+    )
     batches = Batches(unit.images.cache, np.arange(70), labels[:70], batch_size=16, seed=0)
     held_out = Batches(unit.images.cache, np.arange(70, 100), labels[70:], batch_size=16, seed=0)
     history = train(

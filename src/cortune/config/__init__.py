@@ -1,26 +1,21 @@
-"""The configuration: validated against the schema, and given types.
+"""The configuration: models of its sections, from which its documentation is generated.
 
-The schema (``workflow/schemas/config.schema.yaml``) is the single source of keys, defaults
-and descriptions; :mod:`cortune.config.sections` gives its values types.
+A section is a model of pydantic, with types, bounds, defaults and meanings of its keys; recipes
+of tuning methods are defined beside the methods. ``workflow/schemas/config.schema.yaml`` and
+``config/README.md`` are generated.
 """
 
 from cortune.config.config import Config, ConfigError
-from cortune.config.document import document
-from cortune.config.schema import schema, schema_path
+from cortune.config.document import document, keys, schema
 from cortune.config.sections import (
     AllLayers,
     Alphas,
-    Backbone,
-    Contrastive,
-    ContrastivePlus,
     Cortex,
     Dataset,
     Encoding,
     Features,
     Landscape,
-    Pretrain,
     Probe,
-    Regression,
     Saliency,
     SizeCurve,
     Split,
@@ -29,6 +24,10 @@ from cortune.config.sections import (
     TransferDataset,
     Tuning,
 )
+from cortune.tuning.methods.contrastive import Contrastive
+from cortune.tuning.methods.contrastive_plus import ContrastivePlus
+from cortune.tuning.methods.regression import Regression
+from cortune.tuning.pretrain import Backbone, Pretrain
 
 __all__ = [
     "AllLayers",
@@ -54,6 +53,6 @@ __all__ = [
     "TransferDataset",
     "Tuning",
     "document",
+    "keys",
     "schema",
-    "schema_path",
 ]

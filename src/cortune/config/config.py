@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field, ValidationError, create_model, model_validator
+
+from cortune.config.problems import number_problems, problems
 from cortune.config.reading import read_yaml
 from cortune.config.relations import relation_problems
-from cortune.config.schema import number_problems, schema, schema_problems, with_defaults
 from cortune.config.sections import (
-    Backbone,
-    Contrastive,
-    ContrastivePlus,
     Cortex,
     Dataset,
     Encoding,
     Features,
     Landscape,
+    Name,
     Probe,
-    Regression,
     Saliency,
     Split,
     Statistics,
@@ -29,37 +26,65 @@ from cortune.config.sections import (
     Tuning,
 )
 from cortune.errors import CortuneError, InputError
-from cortune.versions import RECIPES
+from cortune.section import Section
+from cortune.tuning.methods import METHODS, recipes
+from cortune.tuning.pretrain import Backbone
 
 
 class ConfigError(CortuneError):
     """The configuration is wrong; the message lists every problem by key."""
 
 
-@dataclass(frozen=True)
-class Config:
-    """The whole configuration.
+class _First(Section):
+    """What stands before the recipes of tuning methods."""
 
-    Build it with :meth:`from_mapping` or :meth:`from_file`, which validate.
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of every random choice. Change it to see how much a result owes to chance."""
+    device: Annotated[str, Field(pattern="^(auto|cpu|cuda(:[0-9]+)?)$")] = "auto"
+    """Where networks run: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:N`. Of several
+    GPUs, `auto` and `cuda` take one that no other job has. Not part of any version; recorded in
+    the provenance of what was computed."""
+    datasets: Annotated[dict[Name, Dataset], Field(min_length=1)]
+    """Data sets by name. The name is yours; it appears as `dataset` in the tables."""
+    split: Split = Field(default_factory=Split)
+    backbone: Backbone = Field(default_factory=Backbone)
+    tuning: Tuning = Field(default_factory=Tuning)
+
+
+if TYPE_CHECKING:
+
+    class _WithRecipes(_First):
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    _WithRecipes = create_model(
+        "_WithRecipes",
+        __base__=_First,
+        **{
+            section: (recipe, Field(default_factory=recipe))
+            for section, recipe in recipes().items()
+        },
+    )
+
+
+class Config(_WithRecipes):
+    """Cortune configuration.
+
+    Build it with :meth:`from_mapping` or :meth:`from_file`, which say what is wrong by key.
     """
 
-    seed: int
-    device: str
-    datasets: dict[str, Dataset]
-    split: Split
-    backbone: Backbone
-    tuning: Tuning
-    contrastive: Contrastive
-    contrastive_plus: ContrastivePlus
-    regression: Regression
-    features: Features
-    encoding: Encoding
-    statistics: Statistics
-    transfer: Transfer
-    probes: dict[str, Probe]
-    landscape: Landscape | None
-    saliency: Saliency | None
-    cortex: Cortex
+    features: Features = Field(default_factory=Features)
+    encoding: Encoding = Field(default_factory=Encoding)
+    statistics: Statistics = Field(default_factory=Statistics)
+    transfer: Transfer = Field(default_factory=Transfer)
+    probes: dict[Name, Probe] = Field(default={})
+    """Labelled images by name; the name is yours and appears as `probe` in the tables. What every
+    network still tells of their classes is probed by logistic regression on one layer, 85 % of
+    the images to train and 15 % to test on. The landscape and saliency are made from probes:
+    without one there are none."""
+    landscape: Landscape | None = None
+    saliency: Saliency | None = None
+    cortex: Cortex = Field(default_factory=Cortex)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Config:
@@ -77,11 +102,10 @@ class Config:
         """
         if wrong := [*number_problems(mapping)]:
             raise ConfigError("\n".join(wrong))
-        filled = with_defaults(mapping, schema())
-        problems = [*schema_problems(filled)] or [*relation_problems(filled)]
-        if problems:
-            raise ConfigError("\n".join(problems))
-        return _build(cls, filled)  # type: ignore[no-any-return]
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise ConfigError("\n".join(problems(error, cls, mapping))) from None
 
     @classmethod
     def from_file(cls, path: str | Path, *over: str | Path) -> Config:
@@ -94,13 +118,34 @@ class Config:
                 update_config(mapping, _read(other))
         return cls.from_mapping(mapping)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_names(cls, mapping: Any) -> Any:
+        """Fill in the names of the first data set and probe where none is given."""
+        if not isinstance(mapping, Mapping):
+            return mapping
+        filled: dict[str, Any] = {"tuning": {}, **mapping}
+        names = (("tuning", "dataset", "datasets"), ("saliency", "probe", "probes"))
+        for section, key, known in names:
+            here, there = filled.get(section), filled.get(known)
+            unnamed = isinstance(here, dict) and here.get(key) is None
+            if unnamed and isinstance(there, dict) and there:
+                filled[section] = {**filled[section], key: next(iter(there))}
+        return filled
+
+    @model_validator(mode="after")
+    def _relate(self) -> Config:
+        if wrong := [*relation_problems(self)]:
+            raise ConfigError("\n".join(wrong))
+        return self
+
     def recipe(self, method: str) -> Any:
         """Return the section of the configuration that holds a tuning method's recipe."""
-        return getattr(self, RECIPES[method][0])
+        return getattr(self, METHODS[method].section or "")
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain containers, defaults included."""
-        return asdict(self)
+        return self.model_dump()
 
 
 def _read(path: str | Path) -> dict[str, Any]:
@@ -112,18 +157,3 @@ def _read(path: str | Path) -> dict[str, Any]:
         found = "nothing" if mapping is None else type(mapping).__name__
         raise ConfigError(f"{path}: found {found}, expected keys and values.")
     return mapping
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Turn validated plain containers into the dataclass `kind`."""
-    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, Mapping):
-        hints = get_type_hints(kind)
-        return kind(**{f.name: _build(hints[f.name], value[f.name]) for f in fields(kind)})
-    if get_origin(kind) is UnionType and isinstance(value, Mapping):
-        kinds = [each for each in get_args(kind) if is_dataclass(each)]
-        return _build(kinds[0], value) if kinds else value
-    if get_origin(kind) is dict and is_dataclass(get_args(kind)[1]):
-        return {key: _build(get_args(kind)[1], item) for key, item in value.items()}
-    if get_origin(kind) is list and is_dataclass(get_args(kind)[0]):
-        return [_build(get_args(kind)[0], item) for item in value]
-    return value

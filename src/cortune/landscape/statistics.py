@@ -26,7 +26,7 @@ from cortune.landscape.dissimilarity import Floats, Ints
 from cortune.landscape.inpca import checked_distance
 from cortune.landscape.predictions import Model
 from cortune.seeds import rng
-from cortune.versions import POOLED, UNTUNED
+from cortune.tuning.methods import POOLED, UNTUNED
 
 if TYPE_CHECKING:
     import pandas as pd

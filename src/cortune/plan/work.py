@@ -13,7 +13,7 @@ from cortune.data.rois import STREAMS
 from cortune.plan.backbone import Shape
 from cortune.probes import ProbeSpec, list_images
 from cortune.project import Project, Unit
-from cortune.versions import LOSO, POOLED, RECIPES, UNTUNED
+from cortune.tuning.methods import LOSO, METHODS, POOLED, UNTUNED
 
 GPU_STAGES = (
     "pretrain_backbone",
@@ -181,7 +181,7 @@ class _Count:
                 continue
             if self.project.versions.network_stage(network.method) != stage:
                 continue
-            epochs = getattr(self.config, RECIPES[network.method][0]).epochs
+            epochs = getattr(self.config, METHODS[network.method].section).epochs
             subjects = [network.subject]
             if network.method in POOLED:
                 without = network.subject if network.method == LOSO else None

@@ -20,7 +20,8 @@ from cortune.data.rois import HEMISPHERES, STREAMS
 from cortune.errors import InputError
 from cortune.report.style import figure_style
 from cortune.simulate.surface import N_FSAVERAGE, sphere
-from cortune.versions import UNTUNED, Provenance
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

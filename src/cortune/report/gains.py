@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cortune.versions import UNTUNED
+from cortune.tuning.methods import UNTUNED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,8 @@ from cortune.landscape import IGNORANCE, TRUTH, average_linkage, read_dissimilar
 from cortune.landscape.dissimilarity import REFERENCES, Floats
 from cortune.report.encoding_figures import HEMISPHERES
 from cortune.report.style import METHOD_COLOURS, figure_style, ordered_methods, ordered_rois
-from cortune.versions import UNTUNED, Provenance
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,8 @@ from cortune.report.style import (
     ordered_methods,
     ordered_rois,
 )
-from cortune.versions import UNTUNED, Provenance
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,8 @@ from cortune.report.style import (
     ordered_rois,
 )
 from cortune.saliency import SaliencyResult, read_saliency
-from cortune.versions import UNTUNED, Provenance
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,16 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from cortune.data.rois import GROUPS, STREAMS
+from cortune.errors import InputError
+from cortune.tuning.methods import METHODS
 
-METHOD_COLOURS = {
-    "untuned": "#7f7f7f",
-    "regression": "#d98b2b",
-    "contrastive": "#1f6fb4",
-    "contrastive_plus": "#123d6b",
-    "pooled_mean": "#2c9c6a",
-    "pooled_max": "#7bc043",
-    "pooled_loso": "#8a5fbf",
-}
+METHOD_COLOURS = {name: method.colour for name, method in METHODS.items()}
 SUBJECT_MARKERS = "osD^v<>p"
 CEILING = "#b5485d"
 _ORDER = {roi: position for position, roi in enumerate((*GROUPS["all"], *STREAMS))}
@@ -27,9 +21,20 @@ def ordered_rois(rois: Iterable[str]) -> list[str]:
 
 
 def ordered_methods(methods: Iterable[str]) -> list[str]:
-    """Return distinct methods from untuned to pooled."""
-    present = set(methods)
-    return [method for method in METHOD_COLOURS if method in present]
+    """Return distinct methods from untuned to pooled, without the "" of what has none.
+
+    Raises
+    ------
+    InputError
+        If there is no such method: it has no colour, and is not to be left out.
+    """
+    present = set(methods) - {""}
+    if unknown := present - set(METHODS):
+        known = f"some of {', '.join(METHODS)}"
+        raise InputError(
+            "method", repr(min(unknown)), known, "Register it: cortune.tuning.methods."
+        )
+    return [method for method in METHODS if method in present]
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from cortune.encoding import UnitEncoding, mean_over_targets, read_encoding, sum
 from cortune.errors import InputError
 from cortune.report.tables import EncodedUnit
 from cortune.transfer import read_transfer
-from cortune.versions import LOSO, UNTUNED, Provenance
+from cortune.tuning.methods import LOSO, UNTUNED
+from cortune.versions import Provenance
 
 OTHERS = "others"
 POOL = "pooled"

@@ -16,7 +16,8 @@ from cortune.report.style import (
     ordered_rois,
 )
 from cortune.report.transfer import OTHERS, POOL
-from cortune.versions import LOSO, UNTUNED, Provenance
+from cortune.tuning.methods import LOSO, UNTUNED
+from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,8 @@ from cortune.encoding.comparison import cluster_interval, false_discovery_rate, 
 from cortune.errors import InputError
 from cortune.saliency.laterality import image_means
 from cortune.saliency.maps import SaliencyResult, read_saliency
-from cortune.versions import UNTUNED, Provenance
+from cortune.tuning.methods import UNTUNED
+from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cortune.errors import InputError
-from cortune.simulate.spec import N_NSD_IMAGES, SimulationSpec, unknown_key
+from cortune.simulate.spec import SimulationSpec, check_ranges, given
 
 N_SESSIONS = 4
 """ImageNet sessions that readers use; a fifth is left out by the data set's own analyses."""
@@ -66,11 +65,7 @@ class NodSpec:
     null_fraction: float = 0.03
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                expected = f"a value from {low} to {high}"
-                raise InputError(f"{_WHERE}.{name}", str(value), expected, "Correct it.")
+        check_ranges(self)
         most = N_SESSIONS * self.session_runs * self.run_trials
         for name, bound, what in (("n_images", most, "4 sessions"), ("n_coco", self.n_images, "")):
             if getattr(self, name) > bound:
@@ -82,7 +77,7 @@ class NodSpec:
                 )
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> NodSpec:
+    def from_mapping(cls, mapping: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> NodSpec:
         """Build a spec from the configuration's ``simulate`` block.
 
         Raises
@@ -90,11 +85,7 @@ class NodSpec:
         InputError
             If a key is unknown, or as the class says.
         """
-        names = [item.name for item in dataclasses.fields(cls)]
-        for key in mapping:
-            if key not in names:
-                raise unknown_key(f"{_WHERE}.{key}", key, names)
-        return cls(**{key: value for key, value in mapping.items() if value is not None})
+        return cls(**given(cls, mapping))
 
     def observer(self) -> SimulationSpec:
         """Return what the NSD simulation needs to know of the same observer."""
@@ -122,19 +113,3 @@ class NodSpec:
             )
             for index, start in enumerate(starts)
         ]
-
-
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("n_images", 4, N_NSD_IMAGES),
-    ("n_coco", 0, N_NSD_IMAGES),
-    ("image_size", 32, 2048),
-    ("n_classes", 2, 1000),
-    ("run_trials", 2, 1000),
-    ("session_runs", 1, 99),
-    ("ncsnr", 0.01, 100.0),
-    ("ncsnr_sigma", 0.0, 3.0),
-    ("smoothing_mm", 0.0, 20.0),
-    ("noise_correlation", 0.0, 1.0),
-    ("tuning_correlation", 0.0, 1.0),
-    ("null_fraction", 0.0, 0.5),
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 
 from cortune.data.rois import FAMILIES, HEMISPHERES, STREAMS
 from cortune.errors import InputError
+from cortune.section import N_NSD_IMAGES as N_NSD_IMAGES
+from cortune.section import SIMULATED
 from cortune.seeds import rng
 
-N_NSD_IMAGES = 73_000
 PHOTO_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
 Vertices = Mapping[str, int | Mapping[str, int]]
@@ -122,12 +123,7 @@ class SimulationSpec:
     mirrored: bool = False
 
     def __post_init__(self) -> None:
-        for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise _error(
-                    f"{_WHERE}.{name}", value, f"a value from {low} to {high}", "Correct it."
-                )
+        check_ranges(self)
         if self.n_shared > self.n_images:
             raise _error(
                 f"{_WHERE}.n_shared",
@@ -138,7 +134,7 @@ class SimulationSpec:
         _check_vertices(self.vertices)
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> SimulationSpec:
+    def from_mapping(cls, mapping: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> SimulationSpec:
         """Build a spec from the configuration's ``simulate`` block.
 
         Raises
@@ -146,11 +142,7 @@ class SimulationSpec:
         InputError
             If a key is unknown, or as the class says.
         """
-        names = [item.name for item in dataclasses.fields(cls)]
-        for key in mapping:
-            if key not in names:
-                raise unknown_key(f"{_WHERE}.{key}", key, names)
-        values = {key: value for key, value in mapping.items() if value is not None}
+        values = given(cls, mapping)
         for key in ("masks", "images"):
             if key in values:
                 values[key] = Path(values[key])
@@ -160,20 +152,22 @@ class SimulationSpec:
         return cls(**values)
 
 
-_RANGES: tuple[tuple[str, float, float], ...] = (
-    ("n_images", 4, N_NSD_IMAGES),
-    ("n_shared", 0, N_NSD_IMAGES),
-    ("n_test_images", 0, N_NSD_IMAGES),
-    ("image_size", 32, 2048),
-    ("n_classes", 2, 1000),
-    ("n_repeats", 1, 100),
-    ("session_trials", 4, 100_000),
-    ("ncsnr", 0.01, 100.0),
-    ("ncsnr_sigma", 0.0, 3.0),
-    ("noise_correlation", 0.0, 1.0),
-    ("tuning_correlation", 0.0, 1.0),
-    ("null_fraction", 0.0, 0.5),
-)
+def check_ranges(spec: Any) -> None:
+    """Refuse numbers of a spec that are out of their range."""
+    for name, (low, high) in SIMULATED.items():
+        if not low <= (value := getattr(spec, name, low)) <= high:
+            expected = f"a value from {low} to {high}"
+            raise _error(f"{_WHERE}.{name}", value, expected, "Correct it.")
+
+
+def given(kind: Any, mapping: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the values of a ``simulate`` block that are not null; unknown keys are refused."""
+    names = [item.name for item in dataclasses.fields(kind)]
+    values = dict(mapping)
+    for key in values:
+        if key not in names:
+            raise unknown_key(f"{_WHERE}.{key}", key, names)
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _error(where: str, found: object, expected: str, cure: str) -> InputError:

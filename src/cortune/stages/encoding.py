@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cortune.address import ALL, OF_NETWORK, Address
 from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
-from cortune.versions import UNTUNED
+from cortune.tuning.methods import UNTUNED
 
 if TYPE_CHECKING:
     from cortune.jobs import Job

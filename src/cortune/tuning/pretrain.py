@@ -1,22 +1,66 @@
-"""Training of the demo's backbone: classification of labelled scenes."""
+"""The backbone, and the demo's training of it: classification of labelled scenes."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from typing import TYPE_CHECKING, Annotated
 
-from cortune.config import Pretrain
-from cortune.networks.backbones import normalise
-from cortune.networks.device import Runtime
-from cortune.tuning.batches import BatchSource
-from cortune.tuning.loop import Plan, one_cycle
-from cortune.tuning.methods import Task
-from cortune.tuning.optimizers import AdamW
+from pydantic import Field
+
+from cortune.section import Classes, Count, Distinct, Positive, Section
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cortune.networks.device import Runtime
+    from cortune.tuning.batches import BatchSource
+    from cortune.tuning.task import Task
 
 
-def classification(model: nn.Module, settings: Pretrain) -> Task:
+class Pretrain(Section):
+    """Training on labelled simulated scenes; read only when `weights` is `pretrain`."""
+
+    n_images: Annotated[int, Field(ge=100)] = 20000
+    """Labelled scenes; a tenth is held out to measure accuracy."""
+    n_classes: Classes = 20
+    """Object classes."""
+    epochs: Count = 12
+    """Passes over the scenes."""
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    """Images per step."""
+    learning_rate: Positive = 3.0e-3
+    """Peak of the one-cycle schedule (AdamW)."""
+
+
+class Backbone(Section):
+    """The image network that is tuned."""
+
+    name: str = "alexnet"
+    """Any torchvision classification model, or `alexnet_small` (the demo's)."""
+    weights: str = "IMAGENET1K_V1"
+    """A torchvision weights name, the path of a local file (safetensors or a state dict saved by
+    torch), `random`, or `pretrain` (train on simulated scenes within the workflow)."""
+    input_size: Annotated[int, Field(ge=16, le=1024)] = 224
+    """Width and height of the network's input in pixels."""
+    layers: Annotated[list[str], *Distinct] = Field(
+        default=[
+            *(f"features.{i}" for i in (2, 5, 7, 9, 12)),
+            *(f"classifier.{i}" for i in (2, 5, 6)),
+        ],
+        min_length=1,
+    )
+    """Names of the modules whose output is used as features, in order of depth."""
+    pretrain: Pretrain = Field(default_factory=Pretrain)
+
+
+def classification(model: nn.Module, recipe: Pretrain) -> Task:
     """Return the task of classifying images: cross-entropy, AdamW, one cycle."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from cortune.networks.backbones import normalise
+    from cortune.tuning.loop import Plan, one_cycle
+    from cortune.tuning.optimizers import AdamW
+    from cortune.tuning.task import Task
 
     def objective(images: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(model(images).float(), labels)
@@ -29,7 +73,6 @@ def classification(model: nn.Module, settings: Pretrain) -> Task:
                 correct += int((scores.argmax(1).cpu() == labels).sum())
         return {"validation_accuracy": correct / len(held_out)}
 
-    optimizer = AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.05)
-    return Task(
-        model, objective, optimizer, Plan(settings.epochs, settings.learning_rate, one_cycle), watch
-    )
+    optimizer = AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.05)
+    plan = Plan(recipe.epochs, recipe.learning_rate, one_cycle)
+    return Task(model, objective, optimizer, plan, watch)

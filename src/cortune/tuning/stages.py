@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from cortune.artifacts import PathLike, sha256, write_json, write_rows
-from cortune.config import Backbone
 from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
 from cortune.networks.backbones import build_backbone, load_backbone
@@ -28,7 +27,9 @@ from cortune.seeds import torch_seed
 from cortune.tuning.batches import Batches, BatchSource, SubjectBatches
 from cortune.tuning.embeddings import ONE, Embedding, write_embeddings
 from cortune.tuning.loop import History, train
-from cortune.tuning.methods import METHODS, Task, embed
+from cortune.tuning.methods import METHODS
+from cortune.tuning.pretrain import Backbone, classification
+from cortune.tuning.task import Task, embed
 from cortune.versions import Provenance
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,6 @@ def pretrain_backbone(
         Where the state of training is kept, so that a killed job goes on.
     """
     from cortune.simulate import labelled_scenes
-    from cortune.tuning.pretrain import classification
 
     recipe = settings.pretrain
     images, labels = labelled_scenes(
@@ -183,7 +183,7 @@ def tune_network(
     if layer is not None:
         check_layers(start.backbone, [layer], f"{method}.image_layer")
         width = layer_width(start.backbone, layer, unit.images.cache.shape[1])
-    task = METHODS[method](start.backbone, width, n_voxels, settings)
+    task = _task(method, start.backbone, width, n_voxels, settings)
     tune, validation = (
         _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
         for name in ("tune", "validation")
@@ -242,8 +242,7 @@ def tune_pooled(
     start = load_network(backbone)
     torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
     n_voxels = {subject: unit.responses.shape[1] for subject, unit in units.items()}
-    options = {"largest": largest_roi} if method == "pooled_max" else {}
-    task = METHODS[method](start.backbone, start.num_classes, n_voxels, settings, **options)
+    task = _task(method, start.backbone, start.num_classes, n_voxels, settings, largest=largest_roi)
     tune, validation = (
         SubjectBatches(
             {
@@ -257,6 +256,13 @@ def tune_pooled(
     return _tune(
         task, start, tune, validation, units, outputs, provenance, runtime, checkpoint, workers
     )
+
+
+def _task(method: str, *args: Any, **options: Any) -> Task:
+    build = METHODS[method].build
+    if build is None:
+        raise ValueError(f"{method} tunes nothing")
+    return build(*args, **options)
 
 
 def _tune(

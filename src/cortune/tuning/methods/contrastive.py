@@ -1,0 +1,137 @@
+"""The published method, and the networks of several subjects that follow its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from cortune.section import Count, Positive, Section
+from cortune.tuning.methods import method
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cortune.networks.heads import ContrastiveModel, Tagged
+    from cortune.tuning.task import Task
+
+
+class Contrastive(Section):
+    """The published recipe of contrastive tuning (Mulrooney & Brockmeier 2024)."""
+
+    temperature: Positive = 0.3
+    """Temperature of the InfoNCE loss."""
+    batch_size: Annotated[int, Field(ge=2)] = 1024
+    """Images per step; also the number of responses each image is told apart from. A larger
+    value than there are tuning images means one batch per epoch."""
+    epochs: Count = 30
+    """Passes over the tuning images."""
+    learning_rate: Positive = 1.0e-4
+    """Learning rate of Adam."""
+
+
+@method("contrastive", recipe=Contrastive, order=20, colour="#1f6fb4")
+def contrastive(backbone: nn.Module, n_scores: int, n_voxels: int, recipe: Contrastive) -> Task:
+    """Images and responses told apart by InfoNCE; the paper's.
+
+    All weights are tuned. Source: Mulrooney & Brockmeier 2024, section 2; Adam, constant
+    learning rate.
+    """
+    from cortune.networks.heads import ContrastiveModel, Projection, published_sizes
+
+    projection = Projection(*published_sizes(n_voxels))
+    return _published(ContrastiveModel(backbone, n_scores, n_voxels, projection), recipe)
+
+
+@method(
+    "pooled_mean",
+    recipe=Contrastive,
+    section="contrastive",
+    order=40,
+    colour="#2c9c6a",
+    pools="all",
+)
+def pooled_mean(
+    backbone: nn.Module,
+    n_scores: int,
+    n_voxels: Mapping[str, int],
+    recipe: Contrastive,
+    largest: int | None = None,
+) -> Task:
+    """One network for an ROI of all subjects, as wide as theirs on average; the paper's.
+
+    Source: Mulrooney & Brockmeier 2024, the pooled model "avg": h is the mean number of
+    voxels.
+    """
+    return _pooled(backbone, n_scores, n_voxels, recipe)
+
+
+@method(
+    "pooled_max",
+    recipe=Contrastive,
+    section="contrastive",
+    order=50,
+    colour="#7bc043",
+    pools="all",
+)
+def pooled_max(
+    backbone: nn.Module,
+    n_scores: int,
+    n_voxels: Mapping[str, int],
+    recipe: Contrastive,
+    largest: int | None = None,
+) -> Task:
+    """One network for an ROI of all subjects, as wide as the largest ROI; the paper's.
+
+    Source: Mulrooney & Brockmeier 2024, the pooled model "const": h is the largest ROI of
+    the data set (there h = 5741).
+    """
+    return _pooled(backbone, n_scores, n_voxels, recipe, largest)
+
+
+@method(
+    "pooled_loso",
+    recipe=Contrastive,
+    section="contrastive",
+    order=60,
+    colour="#8a5fbf",
+    pools="others",
+)
+def pooled_loso(
+    backbone: nn.Module,
+    n_scores: int,
+    n_voxels: Mapping[str, int],
+    recipe: Contrastive,
+    largest: int | None = None,
+) -> Task:
+    """As `pooled_mean`, of all subjects but the one it is evaluated on."""
+    return _pooled(backbone, n_scores, n_voxels, recipe)
+
+
+def _pooled(
+    backbone: nn.Module,
+    n_scores: int,
+    n_voxels: Mapping[str, int],
+    recipe: Contrastive,
+    n_hidden: int | None = None,
+) -> Task:
+    from cortune.networks.heads import ContrastiveModel, Projection, pooled_sizes
+
+    projection = Projection(*pooled_sizes(list(n_voxels.values()), n_hidden))
+    return _published(ContrastiveModel(backbone, n_scores, n_voxels, projection), recipe)
+
+
+def _published(model: ContrastiveModel, recipe: Contrastive) -> Task:
+    from cortune.tuning.loop import Plan
+    from cortune.tuning.losses import infonce
+    from cortune.tuning.optimizers import Adam
+    from cortune.tuning.task import Task, watch_bound
+
+    def objective(images: Tensor, responses: Tensor | Tagged) -> Tensor:
+        image_z, response_z = model(images, responses)
+        return infonce(image_z, response_z, recipe.temperature)
+
+    optimizer = Adam(model.parameters(), lr=recipe.learning_rate)
+    plan = Plan(recipe.epochs, recipe.learning_rate)
+    return Task(model, objective, optimizer, plan, watch_bound(model, recipe.temperature))

@@ -1,0 +1,129 @@
+"""The published method with improvements, each switched by a key of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from cortune.section import Count, Positive, Section, Share
+from cortune.tuning.methods import method
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from cortune.tuning.task import Task
+
+
+class ContrastivePlus(Section):
+    """Our improved recipe of contrastive tuning.
+
+    Every difference from `contrastive` is one key.
+    """
+
+    temperature: Positive = 0.3
+    """Temperature of the loss; its start, where it is learned."""
+    learn_temperature: bool = False
+    """Learn the temperature (published is fixed)."""
+    symmetric: bool = False
+    """Also tell images apart for each response (published does not)."""
+    norm: Literal["batch", "layer"] = "batch"
+    """Normalisation in the shared MLP (published is batch)."""
+    norm_per_modality: bool = True
+    """Norms of their own for images and for responses (published shares them, so that the
+    running statistics used after training fit neither)."""
+    activation: Literal["relu", "gelu"] = "gelu"
+    """Nonlinearity in the shared MLP (published is relu)."""
+    embedding_size: Count | None = 128
+    """Dimensions z of the embedding; null is the published one fifth of the voxels."""
+    image_layer: str | None = None
+    """Layer of the backbone whose output is mapped to the embedding, such as the last
+    convolutional one, which keeps places apart; null is the class scores, as published. Layers
+    beyond it are not tuned."""
+    batch_size: Annotated[int, Field(ge=2)] = 1024
+    """Images per step, and responses each is told apart from."""
+    drop_last: bool = True
+    """Leave out the last, smaller batch of an epoch (published keeps it)."""
+    epochs: Count = 30
+    """Passes over the tuning images."""
+    learning_rate: Positive = 2.0e-4
+    """Peak learning rate of AdamW."""
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    """Warm-up and cosine decay, or the published constant rate."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    """Weight decay of matrices and kernels (published is 0)."""
+    keep_best: bool = True
+    """Keep the epoch with the highest bound on validation images (published keeps the last)."""
+    augmentation: Share = 0.0
+    """Strength of random contrast and brightness; positions are never changed, since voxels see
+    places."""
+
+
+@method("contrastive_plus", recipe=ContrastivePlus, order=30, colour="#123d6b")
+def contrastive_plus(
+    backbone: nn.Module, n_scores: int, n_voxels: int, recipe: ContrastivePlus
+) -> Task:
+    """As `contrastive`, with each improvement that its recipe asks for; ours.
+
+    Not from the paper. `n_scores` is the width of ``image_layer``, where that is set.
+    """
+    import torch
+
+    from cortune.networks.heads import ContrastiveModel, Projection, published_sizes
+    from cortune.tuning.loop import Plan, one_cycle
+    from cortune.tuning.losses import infonce
+    from cortune.tuning.optimizers import AdamW
+    from cortune.tuning.task import Task, watch_bound
+
+    n_hidden, published_z = published_sizes(n_voxels)
+    projection = Projection(
+        n_hidden,
+        recipe.embedding_size or published_z,
+        norm=recipe.norm,
+        activation=recipe.activation,
+        per_modality=recipe.norm_per_modality,
+    )
+    learned = recipe.temperature if recipe.learn_temperature else None
+    model = ContrastiveModel(backbone, n_scores, n_voxels, projection, learned, recipe.image_layer)
+
+    def temperature() -> Tensor:
+        return model.temperature() if learned else torch.tensor(recipe.temperature)
+
+    def objective(images: Tensor, responses: Tensor) -> Tensor:
+        image_z, response_z = model(photometric(images, recipe.augmentation), responses)
+        return infonce(image_z, response_z, temperature(), symmetric=recipe.symmetric)
+
+    optimizer = AdamW(_decayed(model, recipe.weight_decay), lr=recipe.learning_rate)
+    plan = Plan(
+        recipe.epochs,
+        recipe.learning_rate,
+        one_cycle if recipe.schedule == "one_cycle" else _constant,
+        "validation_bound_nats" if recipe.keep_best else None,
+    )
+    watch = watch_bound(model, temperature)
+    return Task(model, objective, optimizer, plan, watch, recipe.drop_last)
+
+
+def photometric(images: Tensor, strength: float) -> Tensor:
+    """Jitter contrast and brightness of each image; positions stay, as retinotopy demands."""
+    import torch
+
+    if strength == 0:
+        return images
+    shape = (len(images), 1, 1, 1)
+    contrast = 1 + strength * (2 * torch.rand(shape, device=images.device) - 1)
+    brightness = strength * (2 * torch.rand(shape, device=images.device) - 1)
+    return images * contrast + brightness
+
+
+def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Apply weight decay to matrices and kernels only, not to biases, norms, temperature."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _constant(progress: float) -> float:
+    return 1.0
