@@ -163,8 +163,8 @@ def pool(project: Project, address: Address) -> Iterable[Address]:
     return project.pool(address)
 
 
-def _largest(project: Project, address: Address) -> int | None:
-    return project.largest_roi if address.method == "pooled_max" else None
+def _largest(project: Project, address: Address) -> int:
+    return project.largest_roi
 
 
 @stage(

@@ -46,7 +46,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
     given = settings.datasets[address.dataset].simulate
     files = {}
     for key, below in (("masks", "roi_masks"), ("images", "")):
-        if folder := given.get(key):
+        if folder := getattr(given, key, None):
             root = Path(folder).expanduser()
             found = sorted((root / below).rglob("*")) if root.is_dir() else []
             files |= {
