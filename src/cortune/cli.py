@@ -39,10 +39,9 @@ def check(arguments: argparse.Namespace) -> int:
 def plan(arguments: argparse.Namespace) -> int:
     """Print the jobs, hours and disk that a run will take."""
     from cortune.plan import Rates, describe, estimate, shape_of
-    from cortune.project import Project
 
-    config = Config.from_file(*arguments.configfile)
-    stages = estimate(Project(config, arguments.results), shape_of(config))
+    project = _project(arguments)
+    stages = estimate(project, shape_of(project.config))
     print(describe(stages, Rates(gpu_gflops=arguments.gpu_gflops)))
     return 0
 
@@ -67,10 +66,8 @@ def simulate(arguments: argparse.Namespace) -> int:
 def versions(arguments: argparse.Namespace) -> int:
     """List the versions on disk."""
     from cortune.inventory import stored_versions
-    from cortune.versions import Versions
 
-    config = Config.from_file(*arguments.configfile)
-    stored = stored_versions(arguments.results, [Versions(config.as_dict())])
+    stored = stored_versions(_project(arguments))
     for version in stored:
         state = "current" if version.current else version.difference
         print(f"{version.stage:22}{version.version:12}{version.n_bytes / 1e6:10.1f} MB  {state}")
@@ -81,10 +78,8 @@ def versions(arguments: argparse.Namespace) -> int:
 def clean(arguments: argparse.Namespace) -> int:
     """Delete the versions that no listed configuration uses."""
     from cortune.inventory import remove, stored_versions
-    from cortune.versions import Versions
 
-    configs = [Versions(Config.from_file(path).as_dict()) for path in arguments.configfile]
-    unused = [v for v in stored_versions(arguments.results, configs) if not v.current]
+    unused = [v for v in stored_versions(_project(arguments)) if not v.current]
     for version in unused:
         print(f"{version.path}  {version.n_bytes / 1e6:.1f} MB  {version.difference}")
     total = sum(version.n_bytes for version in unused) / 1e6

@@ -7,10 +7,10 @@ is an assumption, which the user can change.
 
 from cortune.plan.backbone import Shape, shape_of
 from cortune.plan.estimate import Rates, StagePlan, describe, estimate
-from cortune.plan.work import GPU_STAGES, Work, work_by_stage
+from cortune.plan.work import Count, Work
 
 __all__ = [
-    "GPU_STAGES",
+    "Count",
     "Rates",
     "Shape",
     "StagePlan",
@@ -18,5 +18,4 @@ __all__ = [
     "describe",
     "estimate",
     "shape_of",
-    "work_by_stage",
 ]

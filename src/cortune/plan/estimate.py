@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cortune.disk import amount
 from cortune.plan.backbone import Shape
-from cortune.plan.work import GPU_STAGES, Work, work_by_stage
+from cortune.plan.work import Count, Work
 from cortune.project import Project
-from cortune.versions import STAGES
+from cortune.stages import STAGES
 
 _STARTING = {True: 2.5, False: 0.8}
 """Seconds of loading libraries, with torch and without; measured in the demo."""
@@ -61,7 +61,7 @@ class StagePlan:
 
     def hours(self, rates: Rates, *, gpu: bool = False) -> float:
         """Return the hours of all its jobs, one after the other."""
-        networks = self.stage in GPU_STAGES
+        networks = STAGES[self.stage].gpu
         rate = rates.gpu_gflops if gpu and networks else rates.cpu_gflops
         seconds = sum(
             _STARTING[networks]
@@ -88,13 +88,12 @@ def estimate(project: Project, shape: Shape) -> list[StagePlan]:
     shape : Shape
         Of the project's backbone.
     """
-    outputs, counted = project.outputs(), work_by_stage(project, shape)
-    found = []
-    for stage in [*STAGES, "publish_results"]:
-        if paths := outputs.get(stage):
-            done = sum(Path(path).exists() for path in paths)
-            work = counted.get(stage) or [Work()] * len(paths)
-            found.append(StagePlan(stage, len(paths), done, work))
+    count, found = Count(project, shape), []
+    for stage, addresses in project.jobs.items():
+        first = next(iter(STAGES[stage].outputs))
+        done = sum(Path(project.path(stage, first, each)).exists() for each in addresses)
+        work = [count.of(stage, address) or Work() for address in addresses]
+        found.append(StagePlan(stage, len(addresses), done, work))
     return found
 
 
@@ -105,7 +104,7 @@ def describe(stages: list[StagePlan], rates: Rates) -> str:
     short = [plan for plan in stages if plan.work == [Work()]]
     lines = [_line(plan.stage, [plan], rates) for plan in stages if plan not in short]
     lines.append(_line("tables and figures", short, rates))
-    gpu = sum(plan.hours(rates, gpu=True) for plan in stages if plan.stage in GPU_STAGES)
+    gpu = sum(plan.hours(rates, gpu=True) for plan in stages if STAGES[plan.stage].gpu)
     notes = [
         "Times are those of all jobs one after the other, on two cores; with 2N cores, and jobs to "
         f"fill them, an N-th. With a GPU: {_span(gpu)} of them on it.",

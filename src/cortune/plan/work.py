@@ -1,31 +1,22 @@
-"""The work of every job of a project, by stage."""
+"""The work of every job of a project: what is counted of it, by stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb
 
-from cortune.config import Config
+from cortune.address import Address
 from cortune.data.nod_files import N_AREAS
 from cortune.data.rois import STREAMS
 from cortune.plan.backbone import Shape
-from cortune.probes import ProbeSpec, list_images
-from cortune.project import Project, Unit
-from cortune.tuning.methods import LOSO, METHODS, POOLED, UNTUNED
-
-GPU_STAGES = (
-    "pretrain_backbone",
-    "tune_network",
-    "tune_pooled",
-    "extract_features",
-    "transfer_subject",
-    "transfer_dataset",
-    "probe_network",
-    "map_saliency",
-)
-"""Stages that run networks; their rules ask for a GPU."""
+from cortune.probes import list_images
+from cortune.project import Project
+from cortune.stages.probes import probe_spec
+from cortune.stages.simulate import SHARED
+from cortune.stages.transfer import others
+from cortune.tuning.methods import METHODS
 
 _TRAINING = 3  # a training step costs three forward passes
 _SOLVER_STEPS = 100  # of logistic regression; most need fewer
@@ -58,171 +49,130 @@ class Work:
     pictures: float = 0.0
     disk: float = 0.0
 
+    def __add__(self, other: Work) -> Work:
+        return Work(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
-def work_by_stage(project: Project, shape: Shape) -> dict[str, list[Work]]:
-    """Return the work of every job of the stages whose jobs are not all short.
+    def times(self, number: int) -> Work:
+        """Return the work of so many jobs together."""
+        return Work(*(number * value for value in vars(self).values()))
+
+
+class Count:
+    """Counts the work of a project's jobs.
 
     Parameters
     ----------
     project : Project
     shape : Shape
-        Of the project's backbone.
+        Of its backbone.
     """
-    count = _Count(project, shape)
-    found = {stage: list(works()) for stage, works in count.stages().items()}
-    return {stage: works for stage, works in found.items() if works}
 
-
-class _Count:
     def __init__(self, project: Project, shape: Shape) -> None:
-        self.project = project
-        self.config: Config = project.config
-        self.shape = shape
-        self._n_images: dict[tuple[str, str], int] = {}
+        self.project, self.config, self.shape = project, project.config, shape
 
-    def stages(self) -> dict[str, Callable[[], Iterator[Work]]]:
-        """Return what counts the work of each stage."""
-        found = {
-            "simulate_dataset": self.simulations,
-            "prepare_images": self.images,
-            "prepare_responses": self.responses,
-            self.project.versions.backbone_stage(): self.backbone,
-            "tune_network": lambda: self.tuning("tune_network"),
-            "tune_pooled": lambda: self.tuning("tune_pooled"),
-            "extract_features": self.features,
-            "encode_roi": self.encodings,
-            "fit_size_curve": self.size_curves,
-            "transfer_subject": lambda: self.transfers("transfer_subject"),
-            "transfer_dataset": lambda: self.transfers("transfer_dataset"),
-            "prepare_probe": self.probe_images,
-            "probe_network": self.probes,
-        }
-        return found | ({"map_saliency": self.saliency} if self.project.has_saliency else {})
+    def of(self, stage: str, address: Address) -> Work | None:
+        """Return the work of a job; None where it is too short to count."""
+        count: Callable[[Address], Work] | None = getattr(self, stage, None)
+        return None if count is None else count(address)
 
-    def n_images(self, dataset: str, subject: str) -> int:
+    def n_images(self, place: Address) -> int:
         """Return a subject's number of images, from the simulation or the names on disk."""
-        key = (dataset, subject)
-        if key not in self._n_images:
-            spec = self.project.simulation(dataset)
-            self._n_images[key] = (
-                len(self.project.reader(dataset).images(subject).unique())
-                if spec is None
-                else spec.n_images
-            )
-        return self._n_images[key]
+        spec = self.project.simulation(place.dataset)
+        if spec is not None:
+            return int(spec.n_images)
 
-    def n_test(self, dataset: str, subject: str) -> float:
+        def find() -> int:
+            reader = self.project.reader(place.dataset)
+            return len(reader.images(place.subject).unique())
+
+        return int(self.project.look(f"images {place.dataset} {place.subject}", find))
+
+    def n_test(self, place: Address) -> float:
         """Return a subject's number of test images, as the split gives it on average."""
-        return self.config.split.test * self.n_images(dataset, subject)
+        return self.config.split.test * self.n_images(place)
 
-    def simulations(self) -> Iterator[Work]:
-        """Pictures, responses, and the records of what belongs to no subject."""
-        done = set()
-        for dataset, subject, hemispheres in self.project.prepared():
-            spec = self.project.simulation(dataset)
-            for record in self.project.simulated(dataset, subject):
-                if spec is None or record in done:
-                    continue
-                done.add(record)
-                if not record.endswith(f"-{subject}.json"):
-                    yield Work()
-                    continue
-                n, pixels = spec.n_images, spec.image_size**2 * 3
-                layout = self.config.datasets[dataset].layout
-                vertices = self._n_vertices(dataset, subject, hemispheres)
-                size = n * (pixels + 4 * vertices)
-                if layout == "algonauts2023":
-                    size += _MASKS * 8 * _FSAVERAGE
-                elif layout == "nod":
-                    size = n * (pixels + 4 * _GRAYORDINATES)
-                yield Work(pictures=n, disk=size)
+    def simulate_dataset(self, place: Address) -> Work:
+        """Pictures, responses, and records of what belongs to no subject."""
+        spec = self.project.simulation(place.dataset)
+        if place.subject == SHARED:
+            return Work()
+        n, pixels = spec.n_images, spec.image_size**2 * 3
+        layout = self.config.datasets[place.dataset].layout
+        vertices = sum(self._n_vertices(place.but(hemisphere=side)) for side in ("lh", "rh"))
+        size = n * (pixels + 4 * (_GRAYORDINATES if layout == "nod" else vertices))
+        if layout == "algonauts2023":
+            size += _MASKS * 8 * _FSAVERAGE
+        return Work(pictures=n, disk=size)
 
-    def _n_vertices(self, dataset: str, subject: str, hemispheres: list[str]) -> int:
-        """Return the number of vertices of a subject's ROIs."""
-        settings = self.config.datasets[dataset]
+    def _n_vertices(self, place: Address) -> int:
+        """Return the number of vertices of a hemisphere's ROIs."""
+        settings = self.config.datasets[place.dataset]
         if settings.layout == "nod":
-            top = settings.top_vertices
-            return len(hemispheres) * (N_AREAS * top if top else _GRAYORDINATES // 2)
-        sizes = (self.project.roi_sizes(dataset, subject, side) for side in hemispheres)
+            return N_AREAS * settings.top_vertices if settings.top_vertices else _GRAYORDINATES // 2
+        sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
         # Streams hold other ROIs' vertices.
-        parts = [(roi in STREAMS, n) for each in sizes for roi, n in each.items()]
+        parts = [(roi in STREAMS, n) for roi, n in sizes.items()]
         return max(sum(n for stream, n in parts if stream is which) for which in (True, False))
 
-    def images(self) -> Iterator[Work]:
-        """Pictures of every subject, decoded once."""
-        size = self.config.backbone.input_size
-        for dataset, subject, _ in self.project.prepared():
-            n = self.n_images(dataset, subject)
-            yield Work(pictures=n, disk=n * size**2 * 3)
+    def prepare_images(self, place: Address) -> Work:
+        """Pictures of a subject, decoded once."""
+        return self._pictures(self.n_images(place))
 
-    def responses(self) -> Iterator[Work]:
-        """Responses of every subject and hemisphere."""
-        for dataset, subject, hemispheres in self.project.prepared():
-            for hemisphere in hemispheres:
-                vertices = self._n_vertices(dataset, subject, [hemisphere])
-                yield Work(disk=4 * self.n_images(dataset, subject) * vertices)
+    def _pictures(self, n: int) -> Work:
+        return Work(pictures=n, disk=n * self.config.backbone.input_size**2 * 3)
 
-    def backbone(self) -> Iterator[Work]:
-        """Training of the backbone on drawn scenes, where it is asked for."""
+    def prepare_responses(self, place: Address) -> Work:
+        """Responses of a hemisphere."""
+        return Work(disk=4 * self.n_images(place) * self._n_vertices(place))
+
+    def prepare_backbone(self, place: Address) -> Work:
+        """Weights, loaded."""
+        return Work(disk=self.shape.n_bytes)
+
+    def pretrain_backbone(self, place: Address) -> Work:
+        """Training of the backbone on drawn scenes."""
         pretrain = self.config.backbone.pretrain
-        if self.project.versions.backbone_stage() != "pretrain_backbone":
-            yield Work(disk=self.shape.n_bytes)
-            return
         steps = pretrain.n_images * pretrain.epochs * _TRAINING
-        yield Work(
+        return Work(
             network=steps * self.shape.gflop, pictures=pretrain.n_images, disk=self.shape.n_bytes
         )
 
-    def tuning(self, stage: str) -> Iterator[Work]:
-        """Training of every network on its tuning images, and epochs' validation."""
-        split = self.config.split
-        for network in self.project.networks:
-            if network.method == UNTUNED:
-                continue
-            if self.project.versions.network_stage(network.method) != stage:
-                continue
-            epochs = getattr(self.config, METHODS[network.method].section).epochs
-            subjects = [network.subject]
-            if network.method in POOLED:
-                without = network.subject if network.method == LOSO else None
-                subjects = self.project.pooled_subjects(network.hemisphere, network.roi, without)
-            n = sum(self.n_images(self.project.dataset, subject) for subject in subjects)
-            passes = epochs * n * (_TRAINING * split.tune + split.validation)
-            yield Work(network=passes * self.shape.gflop, disk=self.shape.n_bytes)
+    def tune_network(self, place: Address) -> Work:
+        """Training on a subject's tuning images, and epochs' validation."""
+        return self._tuning(place.method, self.n_images(place))
 
-    def features(self) -> Iterator[Work]:
-        """One pass of every network over its subject's images, and Gram matrices."""
-        wanted = {
-            self.project.features(unit, method): unit
-            for method in self.config.tuning.methods
-            for unit in self.project.units
-        }
-        for unit in wanted.values():
-            n = float(self.n_images(self.project.dataset, unit.subject))
-            if self.config.features.images == "test":
-                n = n * self.config.split.test + max(self._sizes, default=0)
-            network, products = self._forward(n)
-            disk = 4 * len(self.config.backbone.layers) * n**2
-            yield Work(network=network, products=products, disk=disk)
+    def tune_pooled(self, place: Address) -> Work:
+        """The same with the images of several subjects."""
+        return self._tuning(place.method, sum(map(self.n_images, self.project.pool(place))))
+
+    def _tuning(self, method: str, n: int) -> Work:
+        split, section = self.config.split, METHODS[method].section
+        epochs = getattr(self.config, section).epochs if section else 0
+        passes = epochs * n * (_TRAINING * split.tune + split.validation)
+        return Work(network=passes * self.shape.gflop, disk=self.shape.n_bytes)
+
+    def extract_features(self, place: Address) -> Work:
+        """One pass over a subject's images, and Gram matrices."""
+        n = float(self.n_images(place))
+        if self.config.features.images == "test":
+            n = n * self.config.split.test + max(self._sizes, default=0)
+        disk = 4 * len(self.config.backbone.layers) * n**2
+        return self._forward(n) + Work(disk=disk)
 
     @property
     def _sizes(self) -> list[int]:
-        return self.config.encoding.size_curve.sizes
+        return list(self.config.encoding.size_curve.sizes)
 
-    def _forward(self, n: float) -> tuple[float, float]:
-        """Return the operations of running a network on images and of their Grams, GFLOP."""
+    def _forward(self, n: float) -> Work:
+        """Running a network on images, and their Grams."""
         width = sum(self.shape.widths[layer] for layer in self.config.backbone.layers)
-        return n * self.shape.gflop, n**2 * width / 1e9
+        return Work(network=n * self.shape.gflop, products=n**2 * width / 1e9)
 
-    def encodings(self) -> Iterator[Work]:
-        """Fits of every unit and method."""
-        for _ in self.config.tuning.methods:
-            for unit in self.project.units:
-                yield self._encoding(unit, self.n_test(self.project.dataset, unit.subject))
-
-    def _encoding(self, unit: Unit, n: float) -> Work:
-        """Return the work of all folds and layers of one ROI."""
+    def encode_roi(self, place: Address) -> Work:
+        """Fits of all folds and layers of one ROI."""
         encoding, k = self.config.encoding, self.config.encoding.folds
+        sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
+        n, n_voxels = self.n_test(place), sizes[place.roi]
         layers = len(self.config.backbone.layers)
         # Fits by the share of the images they are fitted on; protocols share those of folds.
         fits = [(1 - 1 / k, k)]
@@ -233,53 +183,44 @@ class _Count:
         for share, number in fits:
             components = min(encoding.n_components, share * n)
             scored = n / k * (1 if share == 1 - 1 / k else 2) * encoding.alphas.num
-            products += 2 * number * components * unit.n_voxels * (share * n + scored)
-        resampling = 2 * self.config.statistics.n_bootstrap * n * unit.n_voxels
+            products += 2 * number * components * n_voxels * (share * n + scored)
+        resampling = 2 * self.config.statistics.n_bootstrap * n * n_voxels
         products += resampling * len(encoding.protocols)
-        rows = len(encoding.protocols) * unit.n_voxels * (3 + 2 * layers)
+        rows = len(encoding.protocols) * n_voxels * (3 + 2 * layers)
         return Work(
             products=layers * products / 1e9,
             decompositions=layers * decompositions / 1e9,
             disk=4.0 * rows,
         )
 
-    def size_curves(self) -> Iterator[Work]:
+    def fit_size_curve(self, place: Address) -> Work:
         """Fits on so many images each."""
         layers, folds = len(self.config.backbone.layers), self.config.encoding.folds
         operations = sum(9 * n**3 * (folds + 1) for n in self._sizes) * layers
-        yield from [Work(decompositions=operations / 1e9)] * len(self.project.targets("size_curve"))
+        return Work(decompositions=operations / 1e9)
 
-    def transfers(self, stage: str) -> Iterator[Work]:
-        """One pass of every network over others' images, and their encoding models."""
-        for transfer in self.project.transfers():
-            if (stage == "transfer_dataset") != bool(transfer.target):
-                continue
-            dataset = transfer.target or self.project.dataset
-            if transfer.target:
-                others = self.project.transfer_targets(dataset, transfer.hemisphere, transfer.roi)
-            else:
-                others = [
-                    unit
-                    for unit in self.project.units
-                    if (unit.hemisphere, unit.roi) == (transfer.hemisphere, transfer.roi)
-                    and unit.subject != transfer.subject
-                ]
-            numbers = {unit.subject: self.n_test(dataset, unit.subject) for unit in others}
-            forward = [self._forward(n) for n in numbers.values()]
-            works = [self._encoding(unit, numbers[unit.subject]) for unit in others]
-            yield Work(
-                network=sum(network for network, _ in forward),
-                products=sum(p for _, p in forward) + sum(work.products for work in works),
-                decompositions=sum(work.decompositions for work in works),
-                disk=sum(work.disk for work in works),
-            )
+    def transfer_subject(self, place: Address) -> Work:
+        """One pass over others' images, and their encoding models."""
+        return self._transfer(others(self.project, place))
+
+    def transfer_dataset(self, place: Address) -> Work:
+        """The same with the subjects of another data set."""
+        units = self.project.target_units(place.target, place.hemisphere, place.roi)
+        return self._transfer(
+            [Address(place.target, u.subject, u.hemisphere, u.roi) for u in units]
+        )
+
+    def _transfer(self, units: list[Address]) -> Work:
+        subjects = dict.fromkeys(unit.only("dataset", "subject") for unit in units)
+        forward = (self._forward(self.n_test(subject)) for subject in subjects)
+        return sum([*forward, *map(self.encode_roi, units)], Work())
 
     @cached_property
     def _probed(self) -> dict[str, tuple[int, int]]:
         """Number of images and of classes of each probe."""
         found = {}
-        for name, probe in self.config.probes.items():
-            spec = ProbeSpec(**probe.source())
+        for name in self.config.probes:
+            spec = probe_spec(self.config, name)
             if spec.kind == "scenes":
                 found[name] = spec.n_images, spec.n_classes
                 continue
@@ -290,41 +231,24 @@ class _Count:
             found[name] = n, n_classes
         return found
 
-    def probe_images(self) -> Iterator[Work]:
-        """Pictures of every probe, decoded or drawn once."""
-        size = self.config.backbone.input_size
-        for name in self.project.probes:
-            n, _ = self._probed[name]
-            yield Work(pictures=n, disk=n * size**2 * 3)
+    def prepare_probe(self, place: Address) -> Work:
+        """Pictures of a probe, decoded or drawn once."""
+        return self._pictures(self._probed[place.probe][0])
 
-    def _together(self) -> list[int]:
-        """Return the number of networks that share a job of probes, for every such job."""
-        owners = [(network.owner, network.method) for network in self.project.networks]
-        return [len(self.project.networks_of(*pair)) for pair in dict.fromkeys(owners)]
+    def probe_network(self, place: Address) -> Work:
+        """One pass of each network over the probe's images, and a classifier."""
+        n, n_classes = self._probed[place.probe]
+        width = self.shape.widths[self.config.probes[place.probe].layer]
+        return Work(
+            network=n * self.shape.gflop,
+            products=_SOLVER_STEPS * 4 * n * width * n_classes / 1e9,
+            disk=4.0 * n_classes * (width + 0.15 * n),
+        ).times(len(self.project.together(place)))
 
-    def probes(self) -> Iterator[Work]:
-        """One pass of every network over the probe's images, and a classifier."""
-        for name in self.project.probes:
-            n, n_classes = self._probed[name]
-            width = self.shape.widths[self.config.probes[name].layer]
-            solving = _SOLVER_STEPS * 4 * n * width * n_classes / 1e9
-            disk = 4.0 * n_classes * (width + 0.15 * n)
-            for n_networks in self._together():
-                yield Work(
-                    network=n_networks * n * self.shape.gflop,
-                    products=n_networks * solving,
-                    disk=n_networks * disk,
-                )
-
-    def saliency(self) -> Iterator[Work]:
+    def map_saliency(self, place: Address) -> Work:
         """Each image and its mirror image, forwards and backwards."""
         n_images = self.config.saliency.n_images if self.config.saliency else 0
-        maps = 4 * _MAPS * self.config.backbone.input_size**2
-        folders = [
-            self.project.saliency_folder(network.owner, network.method).as_posix()
-            for network in self.project.networks
-        ]
-        for folder in self.project.saliency_folders():
-            n_networks = folders.count(folder)
-            passes = n_networks * n_images * 2 * _TRAINING
-            yield Work(network=passes * self.shape.gflop, disk=n_networks * maps)
+        return Work(
+            network=n_images * 2 * _TRAINING * self.shape.gflop,
+            disk=4 * _MAPS * self.config.backbone.input_size**2,
+        ).times(len(self.project.together(place)))
