@@ -122,7 +122,7 @@ def test_the_arguments_of_admitted_names_are_not_obeyed(tmp_path: Path) -> None:
 REFUSED = {
     "memory claimed by a memo index": (b"\x80\x02}r\xff\xff\xff\xff.", "a pickled dict"),
     "memory claimed by a length": (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", "damaged"),
-    "a name that is a tuple": (b"\x80\x02)\x85)\x93.", "tuple in place of text"),
+    "a name that is a tuple": (b"\x80\x02)\x85)\x93.", "requires str"),
     "a tuple as a key": (b"}))s.", "tuple as a key"),
     "a key of 100 bytes": (b"}\x8a\x64" + b"\x01" * 100 + b"K\x00s.", "64 bits"),
     "another instruction": (b"cnumpy\ndtype\n)\x81.", "the pickle instruction NEWOBJ"),
