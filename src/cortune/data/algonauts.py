@@ -125,9 +125,8 @@ class AlgonautsReader(FamilyReader):
     def _folders(self) -> str:
         return f"{DISTRIBUTED.folder.format(n=1)} or {AUTHORS.folder.format(n=1)}"
 
-    def _subjects(self) -> list[str]:
-        folder, root = self._tree.folder, self.root
-        return [f"subj{n:02d}" for n in range(1, 100) if (root / folder.format(n=n)).is_dir()]
+    def _home(self, subject: str) -> Path:
+        return self._path("folder", subject)
 
     def _path(self, kind: str, subject: str, hemisphere: str = "") -> Path:
         pattern: str = getattr(self._tree, kind)

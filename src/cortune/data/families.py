@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts_files import UNKNOWN
 from cortune.data.problems import AGAIN, Problems, count, some
 from cortune.data.readers import Reader
-from cortune.data.rois import FAMILIES, HEMISPHERES
+from cortune.data.rois import FAMILIES, HEMISPHERES, UNKNOWN
 from cortune.errors import InputError
 
 

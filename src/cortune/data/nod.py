@@ -159,23 +159,15 @@ class NodReader(Reader):
 
     # Where things are.
 
-    @property
-    def _folders(self) -> str:
-        return self.name_of(self._results(self.example))
-
-    def _subjects(self) -> list[str]:
-        names = (f"sub{number:02d}" for number in range(1, 100))
-        return [name for name in names if self._results(name).is_dir()]
-
     def _folder(self, subject: str) -> str:
         return f"sub-{self._number(subject):02d}"
 
-    def _results(self, subject: str) -> Path:
+    def _home(self, subject: str) -> Path:
         return self.root / "derivatives" / "ciftify" / self._folder(subject) / "results"
 
     def _fit_file(self, subject: str) -> Path:
         name = "ses-prf_task-prf"
-        return self._results(subject) / name / f"{name}_params.dscalar.nii"
+        return self._home(subject) / name / f"{name}_params.dscalar.nii"
 
     @property
     def _support_files(self) -> tuple[Path, Path]:
@@ -199,7 +191,7 @@ class NodReader(Reader):
     def _runs(self, subject: str) -> list[Run]:
         """Return every run of the chosen sessions that anything on disk speaks of."""
         raw = self.root / self._folder(subject)
-        return list_runs(raw, self._results(subject), self._is_chosen)
+        return list_runs(raw, self._home(subject), self._is_chosen)
 
     def _is_chosen(self, session: str) -> bool:
         if self.sessions is not None:
@@ -213,7 +205,7 @@ class NodReader(Reader):
         missing = [run.name for run in runs if run not in present]
         if not present:
             raise InputError(
-                self._results(subject),
+                self._home(subject),
                 f"no betas of {count(missing, 'run')}" if missing else "no run",
                 "ses-imagenet01_task-imagenet_run-1/…_beta.dscalar.nii and so on",
                 "Copy the runs' betas, or change the data set's sessions.",

@@ -25,7 +25,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts_files import N_NSD, UNKNOWN
+from cortune.data.algonauts_files import N_NSD
 from cortune.data.families import FamilyReader
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.images import check_brick
@@ -36,7 +36,7 @@ from cortune.data.nsd_tree import BRICK, DESIGN, SESSIONS, STIM_INFO, STIMULI, S
 from cortune.data.problems import AGAIN, Problems
 from cortune.data.readers import layout
 from cortune.data.records import BrickRow, Images, Responses
-from cortune.data.rois import FAMILIES, HEMISPHERES
+from cortune.data.rois import HEMISPHERES, family_names
 from cortune.errors import InputError
 
 _NSD_TRIALS, _NSD_SESSION = 30_000, 750
@@ -127,13 +127,8 @@ class NsdReader(FamilyReader):
     def _tree(self) -> NsdTree:
         return NsdTree(self.root, self.space)
 
-    @property
-    def _folders(self) -> str:
-        return self.name_of(self._tree.betas_folder(self.example))
-
-    def _subjects(self) -> list[str]:
-        names = (f"subj{number:02d}" for number in range(1, 100))
-        return [name for name in names if self._tree.betas_folder(name).parent.is_dir()]
+    def _home(self, subject: str) -> Path:
+        return self._tree.betas_folder(subject)
 
     def _names_file(self, subject: str, family: str) -> Path:
         return self._tree.table(subject, family)
@@ -160,9 +155,7 @@ class NsdReader(FamilyReader):
     def _names(self, subject: str, family: str) -> dict[int, str]:
         """Return the colour table's names, or else those of the field's order."""
         table = self._names_file(subject, family)
-        if table.exists():
-            return read_colour_table(table)
-        return {0: UNKNOWN, **dict(enumerate(FAMILIES[family], start=1))}
+        return read_colour_table(table) if table.exists() else family_names(family)
 
     def _labels(self, subject: str, hemisphere: str, family: str) -> NDArray[np.int64]:
         return load_labels(self._tree, subject, hemisphere, family)

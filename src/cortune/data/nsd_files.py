@@ -16,11 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts_files import N_FSAVERAGE, N_NSD, UNKNOWN, check_names
+from cortune.data.algonauts_files import N_FSAVERAGE, N_NSD, check_names
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.matlab import load_variables
 from cortune.data.npy import release_pages
 from cortune.data.problems import AGAIN, CHECK_ROOT
+from cortune.data.rois import UNKNOWN
 from cortune.errors import InputError
 from cortune.files import regular_file
 

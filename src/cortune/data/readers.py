@@ -111,13 +111,13 @@ class Reader(ABC):
         return []
 
     @abstractmethod
-    def _subjects(self) -> list[str]:
-        """Return the subjects on disk, sorted."""
+    def _home(self, subject: str) -> Path:
+        """Return the folder by which a subject is known to be there."""
 
     @property
-    @abstractmethod
     def _folders(self) -> str:
         """The folders that subjects have, for a message."""
+        return self.name_of(self._home(self.example))
 
     @abstractmethod
     def _files(self, subject: str, hemisphere: str | None) -> Iterable[Path]:
@@ -131,6 +131,11 @@ class Reader(ABC):
         """Log every problem of what belongs to no subject."""
         log.attempt(lambda: self._coco_ids)
 
+    @classmethod
+    def subject(cls, number: int) -> str:
+        """Return the name of a subject; numbers count from 1."""
+        return f"{cls.example[:-2]}{number:02d}"
+
     def subjects(self) -> list[str]:
         """Return the subjects on disk, sorted.
 
@@ -139,7 +144,8 @@ class Reader(ABC):
         InputError
             If there is none.
         """
-        if present := self._subjects():
+        names = map(self.subject, range(1, 100))
+        if present := [name for name in names if self._home(name).is_dir()]:
             return present
         found = "no subject" if self.root.is_dir() else "no folder"
         cure = "Set the data set's root to the folder that holds them."
