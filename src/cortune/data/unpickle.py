@@ -23,7 +23,7 @@ import numpy as np
 from cortune.data.npy import read_header
 from cortune.errors import InputError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 16  # a hundred times what a mapping takes; bounds time and memory
 
 _ADMITTED = re.compile(
     "PROTO|FRAME|STOP|MARK|MEMOIZE|PUT|GET|(LONG_)?BIN(PUT|GET)|INT|BININT[12]?|LONG[14]?|"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cortune.artifacts import PathLike, atomic
+from cortune.data.nod import NodReader
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.seeds import rng
@@ -65,7 +66,7 @@ class NodSimulator(Simulator):
         self, spec: NodSpec, subject: str, hemisphere: str, **options: Any
     ) -> dict[str, int]:
         """Return the vertices of each area that the reader keeps."""
-        return nod_roi_sizes(hemisphere, options["top_vertices"])
+        return nod_roi_sizes(hemisphere, options.get("top_vertices", NodReader.top_vertices))
 
     def check(self, spec: NodSpec, subject: str, seed: int) -> None:
         """Require a name like sub01."""
