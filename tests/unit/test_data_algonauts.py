@@ -149,16 +149,16 @@ def test_optional_files_may_be_absent(tree: Tree) -> None:
     assert (left.mesh_vertices == -1).all() and (right.mesh_vertices >= 0).all()
 
 
-def test_raw_files_are_those_read(tree: Tree) -> None:
+def test_sources_are_those_read(tree: Tree) -> None:
     reader = open_dataset("algonauts2023", tree.root)
-    files = reader.raw_files("subj01", "lh")
+    files = reader.sources("subj01", "lh")
     masks = [tree.masks / f"lh.{family}_challenge_space.npy" for family in NAMES]
     mappings = [tree.masks / f"mapping_{family}.npy" for family in NAMES]
     challenge = tree.masks / "lh.all-vertices_fsaverage_space.npy"
     expected = [tree.responses["lh"], tree.ceilings["lh"], challenge, *masks, *mappings]
     assert set(files) == set(expected) and len(files) == len(expected)
     challenge.unlink()
-    assert challenge not in reader.raw_files("subj01", "lh")
+    assert challenge not in reader.sources("subj01", "lh")
 
 
 def test_coco_identities(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_coco_identities(tmp_path: Path) -> None:
     expected = tuple(f"coco:{i * 7 + 1}" for i in tree.nsd_ids)
     assert reader.images("subj01").identities == expected
     assert reader.responses("subj01", "lh").identities == expected
-    assert table in reader.raw_files("subj01", "lh")
+    assert table in reader.sources("subj01", "lh")
     assert reader.problems("all", "all") == []
 
 

@@ -80,13 +80,13 @@ STREAMS = dict(
 LH = "lh_training_fmri.npy"
 CASES = {
     "responses missing": Case(lambda t: t.responses["lh"].unlink(), LH, "no file", ".npy file"),
-    "responses of float64": Case(
-        lambda t: change(t.responses["lh"], lambda a: a.astype(np.float64)),
-        LH, "numbers of type float64", "float32 responses",
+    "responses of complex numbers": Case(
+        lambda t: change(t.responses["lh"], lambda a: a.astype(np.complex64)),
+        LH, "numbers of type complex64", "responses (n_images, n_vertices)",
     ),
     "responses as objects": Case(
         lambda t: np.save(t.responses["lh"], np.full((12, 60), None)),
-        LH, "pickled object array", "float32 responses",
+        LH, "pickled object array", "responses (n_images",
     ),
     "responses in three dimensions": Case(
         lambda t: change(t.responses["lh"], lambda a: a[None]),
@@ -305,7 +305,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
 
 
 def test_every_missing_file_is_listed(tree: Tree) -> None:
-    missing = open_dataset("algonauts2023", tree.root).raw_files("subj01", "rh")
+    missing = open_dataset("algonauts2023", tree.root).sources("subj01", "rh")
     for path in missing:
         path.unlink()
     problems = open_dataset("algonauts2023", tree.root).problems("all", "all")

@@ -187,7 +187,7 @@ def test_tables_give_coco_ids(tree: NodTree, tmp_path: Path) -> None:
     reader = open_dataset("nod", tree.root, **options)
     identities = reader.images(SUBJECT).identities
     assert (identities[2], identities[10]) == ("coco:7", "coco:99")
-    assert {*options.values()} <= {*reader.raw_files(SUBJECT, "lh")}
+    assert {*options.values()} <= {*reader.sources(SUBJECT, "lh")}
 
 
 @pytest.mark.parametrize("keep", ["maps", "events", "labels"])
@@ -251,11 +251,11 @@ def test_the_fifth_session_is_left_out(tree: NodTree) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copy(tree.file(1, kind), target)
         write_events(tree.events(1, session), tree.stimuli[0])
-    used = {path.parent.name for path in NodReader(tree.root).raw_files(SUBJECT, "lh")}
+    used = {path.parent.name for path in NodReader(tree.root).sources(SUBJECT, "lh")}
     assert "ses-imagenet02_task-imagenet_run-1" in used
     assert not any("imagenet05" in name for name in used)
     reader = NodReader(tree.root, sessions=["imagenet05"])
-    assert reader.raw_files(SUBJECT, "lh")[0] == tree.file(1, session=5)
+    assert reader.sources(SUBJECT, "lh")[0] == tree.file(1, session=5)
     assert len(reader.images(SUBJECT)) == 6
 
 
@@ -273,7 +273,7 @@ def test_prepared_artifacts_equal_the_files(template: NodTree, tmp_path: Path) -
             found.values, expected(template)[:, found.vertices], rtol=1e-5, atol=1e-6
         )
     raw = read_provenance(path)["raw"]
-    files = {f.relative_to(template.root).as_posix() for f in reader.raw_files(SUBJECT, "rh")}
+    files = {f.relative_to(template.root).as_posix() for f in reader.sources(SUBJECT, "rh")}
     assert set(raw) == files and len(files) == 9
     prepare_images(reader, SUBJECT, 8, tmp_path / "i.npy", tmp_path / "i.csv", PROVENANCE)
     assert open_cache(tmp_path / "i.npy")[:, 0, 0, 0].tolist() == list(range(11))
@@ -477,7 +477,7 @@ def test_the_cure_for_missing_fits_works(tree: NodTree) -> None:
     assert "`top_vertices: null`" in problem
     reader = NodReader(tree.root, top_vertices=None)
     assert reader.problems("all", "all") == []
-    assert tree.fits not in reader.raw_files(SUBJECT, "lh")
+    assert tree.fits not in reader.sources(SUBJECT, "lh")
 
 
 def test_everything_wrong_is_said_at_once(tree: NodTree) -> None:

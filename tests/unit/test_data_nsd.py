@@ -215,7 +215,7 @@ def test_coco_ids(tree: Tree, tmp_path: Path, elsewhere: bool) -> None:
     expected = tuple(f"coco:{3 * (i - 1) + 1}" for i in sorted(SUBJECTIM[0]))
     assert reader.images("subj01").identities == expected
     assert reader.responses("subj01", "lh").identities == expected
-    assert path in reader.raw_files("subj01", "lh")
+    assert path in reader.sources("subj01", "lh")
 
 
 def test_label_names_follow_the_table_else_the_field(tree: Tree) -> None:
@@ -254,15 +254,15 @@ def test_native_labels_are_transformed(tree: Tree) -> None:
     sizes = reader.roi_sizes("subj01", "lh")
     for label, vertex in enumerate((1, 501, 1000), start=1):  # 1-based
         assert sizes[NAMES["prf-visualrois"][label - 1]] == np.count_nonzero(nearest == vertex)
-    assert transform in reader.raw_files("subj01", "lh")
+    assert transform in reader.sources("subj01", "lh")
     assert native[999] == 3
     write_mgh(transform, nearest + 1)
     with pytest.raises(InputError, match=r"vertices from 2 to 1001; expected 1 to 1000"):
         reader.roi_sizes("subj01", "lh")
 
 
-def test_raw_files_are_those_read(tree: Tree) -> None:
-    files = NsdReader(tree.root).raw_files("subj01", "lh")
+def test_sources_are_those_read(tree: Tree) -> None:
+    files = NsdReader(tree.root).sources("subj01", "lh")
     assert len(files) == len(set(files)) and all(path.exists() for path in files)
     expected = {tree.session(1), tree.session(2), tree.design, tree.betas / "lh.ncsnr.mgh"}
     expected |= {tree.label / f"lh.{family}.mgz" for family in NAMES}
@@ -351,7 +351,7 @@ def test_responses_are_prepared(tree: Tree, tmp_path: Path) -> None:
     prepare_responses(reader, "subj01", "lh", tmp_path / "r.h5", PROVENANCE)
     raw, found = reader.responses("subj01", "lh"), read_responses(tmp_path / "r.h5", "EBA")
     np.testing.assert_array_equal(found.values, raw.values[:, raw.rois["EBA"]])
-    names = {path.relative_to(tree.root).as_posix() for path in reader.raw_files("subj01", "lh")}
+    names = {path.relative_to(tree.root).as_posix() for path in reader.sources("subj01", "lh")}
     assert set(read_provenance(tmp_path / "r.h5")["raw"]) == names
 
 

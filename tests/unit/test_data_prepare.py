@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -94,7 +95,7 @@ def test_provenance_names_every_raw_file(tree: Tree, prepared: Path) -> None:
     reader = open_dataset("algonauts2023", tree.root)
     assert found["raw"] == {
         str(file.relative_to(tree.root)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in reader.raw_files("subj01", "lh")
+        for file in reader.sources("subj01", "lh")
     }
 
 
@@ -104,6 +105,31 @@ def test_same_input_same_bytes(tree: Tree, prepared: Path, tmp_path: Path) -> No
     reader = open_dataset("algonauts2023", tree.root)
     prepare_responses(reader, "subj01", "lh", again, PROVENANCE)
     assert again.read_bytes() == prepared.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8", "i2", ">i4", "u1"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_numbers_of_any_type_are_read(
+    tree: Tree, tmp_path: Path, dtype: str, order: Literal["C", "F"]
+) -> None:
+    values = np.asarray(100 * np.abs(tree.values["lh"]) % 100, dtype, order=order)
+    np.save(tree.responses["lh"], values)
+    reader = open_dataset("algonauts2023", tree.root)
+    assert reader.problems("all", "all") == []
+    assert isinstance(reader.responses("subj01", "lh").values, np.memmap)
+    prepare_responses(reader, "subj01", "lh", tmp_path / "r.h5", PROVENANCE)
+    found = read_responses(tmp_path / "r.h5", "V1v")
+    assert found.values.dtype == np.float32
+    np.testing.assert_array_equal(found.values, values[:, found.vertices].astype(np.float32))
+
+
+def test_numbers_beyond_float32_are_refused(tree: Tree, tmp_path: Path) -> None:
+    values = tree.values["lh"].astype(float)
+    values[3, 4] = 1e300
+    np.save(tree.responses["lh"], values)
+    reader = open_dataset("algonauts2023", tree.root)
+    with pytest.raises(InputError, match="NaN or infinity in 1 of 200 vertices"):
+        prepare_responses(reader, "subj01", "lh", tmp_path / "r.h5", PROVENANCE)
 
 
 def test_unknown_roi_and_damaged_file_are_named(prepared: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,15 @@ def test_the_arguments_of_admitted_names_are_not_obeyed(tmp_path: Path) -> None:
 REFUSED = {
     "memory claimed by a memo index": (b"\x80\x02}r\xff\xff\xff\xff.", "a pickled dict"),
     "memory claimed by a length": (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", "damaged"),
-    "a name that is a tuple": (b"\x80\x02)\x85)\x93.", "tuple in place of text"),
+    "a name that is a tuple": (b"\x80\x02)\x85)\x93.", "requires str"),
     "a tuple as a key": (b"}))s.", "tuple as a key"),
     "a key of 100 bytes": (b"}\x8a\x64" + b"\x01" * 100 + b"K\x00s.", "64 bits"),
     "another instruction": (b"cnumpy\ndtype\n)\x81.", "the pickle instruction NEWOBJ"),
     "a persistent id": (b"Phello\n.", "the pickle instruction PERSID"),
+    "a state for a constructor": (b"cnumpy\ndtype\nN}\x86b.", "a state for a type"),
+    "memory claimed for bytes": (b"\x96" + b"\xff" * 7 + b"\x0f.", "instruction BYTEARRAY8"),
+    "an array that is no array's": (b"cnumpy\nndarray\nK\x05\x85R.", "a pickled array"),
+    "a name of two lines": (b"\x8c\x03a\nb\x8c\x01c\x93.", "the Python name a b.c;"),
     "an extension": (b"\x82\x01.", "the pickle instruction EXT1"),
     "nothing": (b"", "damaged"),
     "no end": (b"}", "damaged"),
@@ -142,9 +147,22 @@ def test_odd_pickles_are_refused_at_once(tmp_path: Path, pickled: bytes, found: 
 
 def test_a_tuple_that_cannot_be_hashed_in_time(tmp_path: Path) -> None:
     doubling = b")" + b"q\x00h\x00\x86" * 200  # t = (t, t), two hundred times
-    for pickled in (b"}" + doubling + b"Ns.", doubling + doubling + b"\x93.", doubling + b"."):
+    dtype = b"cnumpy\ndtype\n" + doubling + b"\x85R."
+    for pickled in (
+        *(b"}" + doubling + b"Ns.", b"}(" + doubling + b"Nu.", b"(" + doubling + b"Nd."),
+        *(doubling + doubling + b"\x93.", doubling + b".", dtype),
+    ):
         with pytest.raises(InputError):
             load_names(write(tmp_path / "m.npy", pickled))
+
+
+@pytest.mark.parametrize("instruction", [b"(", b"}", b"]", b"N", b")\x85", b"}q\x00"])
+def test_the_worst_of_the_largest_file_takes_no_time(tmp_path: Path, instruction: bytes) -> None:
+    pickled = instruction * (MAX_BYTES // len(instruction) - 100) + b"."
+    start = time.perf_counter()
+    with pytest.raises(InputError):
+        load_names(write(tmp_path / "m.npy", pickled))
+    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cortune.data.algonauts import AlgonautsReader, load_mapping, load_mask
+from cortune.data.algonauts import AlgonautsReader
+from cortune.data.algonauts_files import load_mapping, load_mask
 from cortune.data.rois import FAMILIES, HEMISPHERES
 from cortune.errors import InputError
 from cortune.simulate import (
     SimulationSpec,
     render_scene,
     roi_sizes,
-    simulate_algonauts,
+    simulate_layout,
     simulate_subject,
     subject_image_ids,
 )
@@ -44,7 +45,7 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated")
-    simulate_algonauts(folder / "data", ["subj01", "subj02"], SPEC, 0)
+    simulate_layout("algonauts2023", folder / "data", ["subj01", "subj02"], SPEC, 0)
     return folder
 
 
@@ -261,5 +262,5 @@ def test_a_failure_leaves_nothing_behind(photographs: Path, tmp_path: Path) -> N
 
 def test_a_wrong_subject_stops_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bob"):
-        simulate_algonauts(tmp_path / "data", ["subj01", "bob"], SPEC, 0)
+        simulate_layout("algonauts2023", tmp_path / "data", ["subj01", "bob"], SPEC, 0)
     assert not (tmp_path / "data").exists()

@@ -23,7 +23,7 @@ from cortune.simulate import (
     SimulationSpec,
     render_scene,
     roi_sizes,
-    simulate_nsd,
+    simulate_layout,
     simulate_nsd_stimuli,
     simulate_nsd_subject,
     simulate_subject,
@@ -56,7 +56,7 @@ def digests(folder: Path) -> dict[str, str]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Subject 1 in both layouts; subject 2 in raw NSD only as far as the design goes."""
     folder = tmp_path_factory.mktemp("simulated")
-    simulate_nsd(folder / "nsd", ["subj01"], SPEC, 0)
+    simulate_layout("nsd", folder / "nsd", ["subj01"], SPEC, 0)
     algonauts = folder / "algonauts" / "subj01"
     simulate_subject(SPEC, "subj01", algonauts, folder / "other truth", seed=0)
     return folder
@@ -219,7 +219,7 @@ def test_photographs_replace_the_scenes(tmp_path: Path) -> None:
     spec = SimulationSpec.from_mapping(
         {"images": photographs, "image_size": 32, "n_repeats": 2, "vertices": VERTICES}
     )
-    simulate_nsd(tmp_path / "nsd", ["subj03"], spec, 0)
+    simulate_layout("nsd", tmp_path / "nsd", ["subj03"], spec, 0)
     reader = NsdReader(tmp_path / "nsd")
     assert reader.problems("all", "all") == []
     assert [source.row for source in reader.images("subj03").files] == list(range(12))
@@ -248,5 +248,5 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_wrong_subject_stops_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'subj09'; expected one of subj01, .*subj08"):
-        simulate_nsd(tmp_path / "nsd", ["subj01", "subj09"], SPEC, 0)
+        simulate_layout("nsd", tmp_path / "nsd", ["subj01", "subj09"], SPEC, 0)
     assert not (tmp_path / "nsd").exists()

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from cortune.data.images import read_size
 from cortune.data.npy import load_array
 from cortune.data.problems import Problems, count, some
+from cortune.data.rois import UNKNOWN
 from cortune.data.unpickle import load_names
 from cortune.errors import InputError
 from cortune.files import regular_file
 
 N_FSAVERAGE = 163_842
 N_NSD = 73_000
-UNKNOWN = "Unknown"
 
 _PICTURE = re.compile(r"train-(?P<counter>[0-9]{4,5})_nsd-(?P<nsd>[0-9]{5})\.png")
 # ROI names become folder names.

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from cortune.data.problems import AGAIN, CHECK_ROOT, reason
 from cortune.errors import InputError
 from cortune.files import regular_file
 
@@ -26,7 +27,6 @@ HEMISPHERES = {"lh": "CIFTI_STRUCTURE_CORTEX_LEFT", "rh": "CIFTI_STRUCTURE_CORTE
 _EXTENSION = 32  # the code of CIFTI-2 among NIfTI extensions
 _HEADER_BYTES = 540
 _EXPECTED = "a CIFTI-2 file (.dscalar.nii) of maps by grayordinates"
-_AGAIN = "Copy or download the file again."
 
 
 @dataclass(frozen=True)
@@ -84,38 +84,36 @@ def map_cifti(path: str | Path) -> NDArray[np.floating[Any]]:
     return data.reshape(shape, order="F")
 
 
-def _stamp(path: str | Path) -> tuple[int, int]:
+def _stamp(path: str | Path) -> tuple[int, ...]:
     """Return what changes when a file does."""
     try:
         status = regular_file(path).stat()
     except OSError as error:
-        found = "no file" if isinstance(error, FileNotFoundError) else str(error.strerror)
-        raise InputError(path, found, _EXPECTED, "Check the data set's root.") from None
-    return status.st_size, status.st_mtime_ns
+        raise InputError(path, reason(error), _EXPECTED, CHECK_ROOT) from None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 @lru_cache(maxsize=1024)
-def _read(path: Path, stamp: tuple[int, int]) -> CiftiHeader:
-    size, _ = stamp
+def _read(path: Path, stamp: tuple[int, ...]) -> CiftiHeader:
+    size = stamp[0]
     try:
         with path.open("rb") as file:
             header = _binary_header(path, file.read(_HEADER_BYTES))
             offset = int(header["vox_offset"])
             extensions = file.read(max(0, min(offset, size) - _HEADER_BYTES))
     except OSError as error:
-        found = error.strerror or str(error)
-        raise InputError(path, found, _EXPECTED, "Check its permissions.") from None
+        raise InputError(path, reason(error), _EXPECTED, "Check its permissions.") from None
     shape = tuple(map(int, header.get_data_shape()))
     n_bytes = offset + math.prod(shape) * header.get_data_dtype().itemsize
     if size < n_bytes:
         wanted = f"{n_bytes} bytes for shape {shape[-2:]}"
-        raise InputError(path, f"{size} bytes (truncated)", wanted, _AGAIN)
+        raise InputError(path, f"{size} bytes (truncated)", wanted, AGAIN)
     if len(shape) != 6 or shape[:4] != (1, 1, 1, 1) or 0 in shape:
-        raise InputError(path, f"NIfTI data of shape {shape}", _EXPECTED, _AGAIN)
+        raise InputError(path, f"NIfTI data of shape {shape}", _EXPECTED, AGAIN)
     names, structures, n_columns = _axes(path, _cifti_xml(path, extensions, header.endianness))
     if (names and len(names) != shape[4]) or n_columns != shape[5]:
         found = f"{len(names)} map names and {n_columns} grayordinates for data of {shape[4:]}"
-        raise InputError(path, found, "axes as long as the data", _AGAIN)
+        raise InputError(path, found, "axes as long as the data", AGAIN)
     return CiftiHeader((shape[4], shape[5]), names, structures)
 
 
@@ -128,9 +126,9 @@ def _binary_header(path: Path, block: bytes) -> Any:
         header = Nifti2Header(block)
         header.get_data_dtype()
     except (WrapStructError, HeaderDataError, ValueError, KeyError):
-        raise InputError(path, "no NIfTI-2 header", _EXPECTED, _AGAIN) from None
+        raise InputError(path, "no NIfTI-2 header", _EXPECTED, AGAIN) from None
     if header["magic"].item()[:3] != b"n+2" or header.get_data_dtype().kind not in "iuf":
-        raise InputError(path, "no NIfTI-2 header of numbers", _EXPECTED, _AGAIN)
+        raise InputError(path, "no NIfTI-2 header of numbers", _EXPECTED, AGAIN)
     return header
 
 
@@ -147,9 +145,9 @@ def _cifti_xml(path: Path, extensions: bytes, order: str) -> ElementTree.Element
                 return ElementTree.fromstring(text)
             except (ElementTree.ParseError, ValueError) as error:
                 found = f"unreadable CIFTI axes ({error})"
-                raise InputError(path, found, _EXPECTED, _AGAIN) from None
+                raise InputError(path, found, _EXPECTED, AGAIN) from None
         position += size
-    raise InputError(path, "a NIfTI file without CIFTI axes", _EXPECTED, _AGAIN)
+    raise InputError(path, "a NIfTI file without CIFTI axes", _EXPECTED, AGAIN)
 
 
 def _axes(path: Path, root: ElementTree.Element) -> tuple[tuple[str, ...], dict[str, slice], int]:
@@ -169,7 +167,7 @@ def _axes(path: Path, root: ElementTree.Element) -> tuple[tuple[str, ...], dict[
                     structures[model.attrib["BrainStructure"]] = slice(start, stop)
     except (KeyError, ValueError) as error:
         found = f"incomplete CIFTI axes ({error})"
-        raise InputError(path, found, _EXPECTED, _AGAIN) from None
+        raise InputError(path, found, _EXPECTED, AGAIN) from None
     if not structures:
-        raise InputError(path, "no brain models along the columns", _EXPECTED, _AGAIN)
+        raise InputError(path, "no brain models along the columns", _EXPECTED, AGAIN)
     return names, structures, max(part.stop for part in structures.values())

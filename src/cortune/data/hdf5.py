@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortune.data.problems import AGAIN, CHECK_ROOT
 from cortune.errors import InputError
 from cortune.files import regular_file
 
 if TYPE_CHECKING:
     import h5py
-
-_AGAIN = "Copy or download the file again."
 
 
 @contextmanager
@@ -42,21 +41,21 @@ def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator
     try:
         file = h5py.File(regular_file(path), "r")
     except FileNotFoundError:
-        raise InputError(path, "no file", "an HDF5 file", "Check the data set's root.") from None
+        raise InputError(path, "no file", "an HDF5 file", CHECK_ROOT) from None
     except OSError as error:
         found = f"no readable HDF5 file ({error})"
-        raise InputError(path, found, f"an HDF5 file with {expected}", _AGAIN) from None
+        raise InputError(path, found, f"an HDF5 file with {expected}", AGAIN) from None
     with file:
         array = file.get(name)
         if not isinstance(array, h5py.Dataset):
-            raise InputError(path, f"no array {name!r}", expected, _AGAIN)
+            raise InputError(path, f"no array {name!r}", expected, AGAIN)
         if array.dtype.newbyteorder("=") != kind:
-            raise InputError(path, f"numbers of type {array.dtype}", expected, _AGAIN)
+            raise InputError(path, f"numbers of type {array.dtype}", expected, AGAIN)
         if array.ndim != ndim or 0 in array.shape:
-            raise InputError(path, f"shape {array.shape}", expected, _AGAIN)
+            raise InputError(path, f"shape {array.shape}", expected, AGAIN)
         try:
             yield array
         except OSError as error:
             if "read data" not in str(error):
                 raise
-            raise InputError(path, f"{name!r} unreadable ({error})", expected, _AGAIN) from None
+            raise InputError(path, f"{name!r} unreadable ({error})", expected, AGAIN) from None

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from cortune.artifacts import atomic
 from cortune.data.hdf5 import hdf5_array
-from cortune.data.npy import check_header
+from cortune.data.npy import map_array
+from cortune.data.problems import AGAIN
 from cortune.data.records import BrickRow, Images, PictureSource
 from cortune.errors import InputError
 from cortune.files import regular_file
@@ -33,7 +34,6 @@ _BLOCK = 256
 # Not every format PIL knows: some of them (EPS) run other programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_AGAIN = "Copy or download the file again."
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -60,7 +60,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
     width, height = struct.unpack(">II", head[16:24])
     _check_pixels(path, width, height)
     if b"IEND" not in tail:
-        raise InputError(path, "a PNG without its end (truncated)", "a whole picture", _AGAIN)
+        raise InputError(path, "a PNG without its end (truncated)", "a whole picture", AGAIN)
     return width, height
 
 
@@ -157,9 +157,7 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
 
 def open_cache(path: str | Path) -> NDArray[np.uint8]:
     """Memory-map a cache, (n_identities, size, size, 3), read only."""
-    check_header(path, kind="uint8", ndim=4, expected="(n, size, size, 3) uint8")
-    cache: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return cache
+    return map_array(path, kind="uint8", ndim=4, expected="(n, size, size, 3) uint8")
 
 
 def read_index(path: str | Path) -> dict[str, int]:
@@ -202,12 +200,12 @@ class _Pictures:
             brick = self._brick(source)
             if not 0 <= source.row < len(brick):
                 found = f"{len(brick)} pictures in {source.array!r}"
-                raise InputError(source.path, found, f"a row {source.row}", _AGAIN)
+                raise InputError(source.path, found, f"a row {source.row}", AGAIN)
             try:
                 row: NDArray[np.uint8] = brick[source.row]
             except OSError as error:
                 found = f"row {source.row} of {source.array!r} unreadable ({error})"
-                raise InputError(source.path, found, "a readable picture", _AGAIN) from None
+                raise InputError(source.path, found, "a readable picture", AGAIN) from None
             return row
 
     def _brick(self, source: BrickRow) -> Any:
@@ -229,7 +227,7 @@ def check_brick(path: Path, shape: tuple[int, ...]) -> None:
         Naming the shape, or the size of pictures with more than `MAX_PIXELS`.
     """
     if len(shape) != 4 or shape[3] != 3:
-        raise InputError(path, f"shape {shape}", "(n_pictures, height, width, 3)", _AGAIN)
+        raise InputError(path, f"shape {shape}", "(n_pictures, height, width, 3)", AGAIN)
     _check_pixels(path, shape[2], shape[1])
 
 
@@ -293,4 +291,4 @@ def _too_large(path: Path, found: str) -> InputError:
 
 
 def _unreadable(path: Path, found: str) -> InputError:
-    return InputError(path, found, "a picture such as PNG or JPEG", _AGAIN)
+    return InputError(path, found, "a picture such as PNG or JPEG", AGAIN)

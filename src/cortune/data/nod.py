@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts_files import inspect_pictures, read_coco_ids
+from cortune.data.algonauts_files import inspect_pictures
 from cortune.data.cifti import map_cifti, read_cifti_header
 from cortune.data.nod_files import (
     N_LEFT,
@@ -30,7 +30,8 @@ from cortune.data.nod_files import (
 )
 from cortune.data.nod_trials import Run, coco_id, list_runs, locate, read_coco_table, trial_stimuli
 from cortune.data.npy import check_finite
-from cortune.data.problems import Problems, count, nearest, some
+from cortune.data.problems import Problems, count, some
+from cortune.data.readers import Reader, layout
 from cortune.data.records import Images, Responses
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
@@ -40,28 +41,25 @@ LEFT_OUT = "imagenet05"
 """A session that the data set's own analyses leave out."""
 
 _log = logging.getLogger(__name__)
-_SUBJECT = re.compile(r"sub(?P<number>[0-9]{2})")
 _NSD = re.compile(r"(?:.*[^A-Za-z0-9])?nsd-?(?P<id>[0-9]{5})\.[A-Za-z]+")
 _SEARCHED_COLUMNS = 256
 _SHOWN = 5
 
 
+@layout("nod")
 @dataclass(frozen=True)
-class NodReader:
+class NodReader(Reader):
     """Reader of a NOD data set.
 
     Subjects are called ``sub01`` and so on. ROIs are the 180 areas of the Glasser atlas by
     their plain names: V1, V2, V3, V4, FFC and so on. ``lh`` is the left cortex of the
     CIFTI files. Responses are z-scored per run and vertex; repeats of an image, if any, are
-    averaged. There is no noise ceiling, because an image is shown once.
+    averaged. There is no noise ceiling, because an image is shown once. The root is the
+    folder that holds ``sub-01``, ``stimuli``, ``supportfiles`` and ``derivatives``;
+    `stim_info` is for stimuli that are named after an NSD id, such as ``nsd-00013.png``.
 
     Parameters
     ----------
-    root : Path
-        Folder that holds ``sub-01``, ``stimuli``, ``supportfiles`` and ``derivatives``.
-    stim_info : path, optional
-        ``nsd_stim_info_merged.csv``; gives the COCO id of stimuli that are named after an
-        NSD id, such as ``nsd-00013.png``.
     top_vertices : int, optional
         Vertices of each ROI and hemisphere to keep, by R² of the pRF fits; None keeps all
         and needs no fits.
@@ -72,8 +70,9 @@ class NodReader:
         Such as ``imagenet01``; all ImageNet sessions but `LEFT_OUT` if None.
     """
 
-    root: Path
-    stim_info: str | Path | None = None
+    options: ClassVar[tuple[str, ...]] = ("stim_info", "top_vertices", "sessions", "coco_of")
+    example: ClassVar[str] = "sub01"
+
     top_vertices: int | None = 50
     coco_of: str | Path | None = None
     sessions: Sequence[str] | None = None
@@ -86,24 +85,6 @@ class NodReader:
                 "1 or more vertices, or null for all",
                 "Change the data set's top_vertices in the configuration.",
             )
-
-    def subjects(self) -> list[str]:
-        """Return the subjects on disk, sorted.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
-        present = [f"sub{n:02d}" for n in range(1, 100) if self._results(f"sub{n:02d}").is_dir()]
-        if not present:
-            raise InputError(
-                self.root,
-                "no subject" if self.root.is_dir() else "no folder",
-                "folders derivatives/ciftify/sub-01/results",
-                "Set the data set's root to the folder that holds derivatives.",
-            )
-        return present
 
     def roi_sizes(self, subject: str, hemisphere: str) -> dict[str, int]:
         """Return the number of vertices of each ROI, from the parcellation alone.
@@ -166,77 +147,51 @@ class NodReader:
             noise_ceiling=np.full(len(local), np.nan, np.float32),
         )
 
-    def raw_files(self, subject: str, hemisphere: str) -> list[Path]:
-        """Return the files that :meth:`responses` reads, apart from the pictures' names."""
-        runs = self._present_runs(subject)
-        beside = [path for run in runs for path in (run.events, run.labels) if path.exists()]
-        tables = [Path(path) for path in (self.stim_info, self.coco_of) if path is not None]
-        fits = [] if self.top_vertices is None else [self._fit_file(subject)]
-        return [*(run.betas for run in runs), *beside, *self._support_files, *fits, *tables]
+    def listing(self, subject: str) -> list[str]:
+        """Return the place of every trial's picture, where bare names are found.
 
-    def problems(self, subjects: str | Sequence[str], rois: str | Sequence[str]) -> list[str]:
-        """Return everything wrong with the data set, in seconds.
-
-        Every header, name of a trial and support file is read, and the pRF fits. Responses
-        are searched for NaN and infinity in at most 256 vertices per hemisphere, spread
-        over the ROIs asked for; of at most 2000 pictures per subject, header and end are
-        read. Missing and partial runs are logged as warnings.
-
-        Parameters
-        ----------
-        subjects : "all" or sequence of str
-        rois : "all", "early", "higher" or sequence of str
-
-        Returns
-        -------
-        list of str
-            One message per problem; empty if the data set is fine.
+        Raises
+        ------
+        InputError
+            If the names of a run's trials are unreadable.
         """
-        log = Problems()
-        areas = log.attempt(lambda: self._areas)
-        parcels = log.attempt(lambda: self._parcels)
-        log.attempt(lambda: self._coco_table)
-        log.attempt(lambda: self._coco_ids)
-        wanted = [] if areas is None else self._wanted(rois, areas, log)
-        present = log.attempt(self.subjects) or []
-        for subject in present if isinstance(subjects, str) else subjects:
-            if subject in present:
-                self._inspect(subject, [] if parcels is None else wanted, log)
-            elif present:
-                log.add(self._no_subject(subject, present))
-        return log.messages
+        return [self.name_of(path) for path in self._pictures(subject)]
 
     # Where things are.
 
     def _folder(self, subject: str) -> str:
-        match = _SUBJECT.fullmatch(subject)
-        if match is None:
-            raise InputError(
-                self.root,
-                f"the subject name {subject!r}",
-                "a name like sub01",
-                "Change the data set's subjects in the configuration.",
-            )
-        return f"sub-{match['number']}"
+        return f"sub-{self._number(subject):02d}"
 
-    def _results(self, subject: str) -> Path:
+    def _home(self, subject: str) -> Path:
         return self.root / "derivatives" / "ciftify" / self._folder(subject) / "results"
 
     def _fit_file(self, subject: str) -> Path:
         name = "ses-prf_task-prf"
-        return self._results(subject) / name / f"{name}_params.dscalar.nii"
+        return self._home(subject) / name / f"{name}_params.dscalar.nii"
 
     @property
     def _support_files(self) -> tuple[Path, Path]:
         folder = self.root / "supportfiles"
         return folder / "roilbl_mmp.csv", folder / "MMP_mpmLR32k.mat"
 
+    def _files(self, subject: str, hemisphere: str | None) -> Iterable[Path]:
+        for run in self._runs(subject):
+            if run.betas.exists():
+                yield from (run.betas, run.events, run.labels)
+        yield from (Path(path) for path in (self._table, self.coco_of) if path is not None)
+        if hemisphere is None:
+            yield from self._pictures(subject)
+            return
+        yield from self._support_files
+        if self.top_vertices is not None:
+            yield self._fit_file(subject)
+
     # Runs.
 
     def _runs(self, subject: str) -> list[Run]:
         """Return every run of the chosen sessions that anything on disk speaks of."""
         raw = self.root / self._folder(subject)
-        return list_runs(raw, self._results(subject), self._is_chosen)
+        return list_runs(raw, self._home(subject), self._is_chosen)
 
     def _is_chosen(self, session: str) -> bool:
         if self.sessions is not None:
@@ -250,7 +205,7 @@ class NodReader:
         missing = [run.name for run in runs if run not in present]
         if not present:
             raise InputError(
-                self._results(subject),
+                self._home(subject),
                 f"no betas of {count(missing, 'run')}" if missing else "no run",
                 "ses-imagenet01_task-imagenet_run-1/…_beta.dscalar.nii and so on",
                 "Copy the runs' betas, or change the data set's sessions.",
@@ -289,6 +244,11 @@ class NodReader:
         identities, files = zip(*trials, strict=True)
         return Images(identities, files).unique()
 
+    def _pictures(self, subject: str) -> list[Path]:
+        """Return the picture of every trial."""
+        runs = [run for run in self._runs(subject) if run.betas.exists()]
+        return [path for run in runs for _, path in self._trials(run)]
+
     def _missing_pictures(self, images: Images) -> InputError | None:
         missing = [file for file in _paths(images) if not file.is_file()]
         if not missing:
@@ -301,10 +261,6 @@ class NodReader:
             "every stimulus of the runs",
             "Copy the missing pictures.",
         )
-
-    @cached_property
-    def _coco_ids(self) -> dict[int, int]:
-        return {} if self.stim_info is None else read_coco_ids(self.stim_info)
 
     @cached_property
     def _coco_table(self) -> dict[str, int]:
@@ -348,24 +304,26 @@ class NodReader:
 
     # All problems at once.
 
-    def _wanted(self, rois: str | Sequence[str], areas: Sequence[str], log: Problems) -> list[str]:
-        """Return the areas asked for, and log the names that are none."""
-        if isinstance(rois, str):
-            return list(areas)
-        for roi in rois:
-            if roi not in areas:
-                cure = nearest(roi, areas) or "Change the data set's rois in the configuration."
-                expected = f"one of the Glasser areas: {some(areas, 8)}"
-                log.add(InputError(self.root, f"no ROI {roi!r}", expected, cure))
-        return [roi for roi in rois if roi in areas]
+    def _inspect_shared(self, log: Problems) -> None:
+        log.attempt(lambda: self._areas)
+        log.attempt(lambda: self._parcels)
+        log.attempt(lambda: self._coco_table)
+        super()._inspect_shared(log)
 
-    def _inspect(self, subject: str, wanted: Sequence[str], log: Problems) -> None:
-        """Log every problem of a subject."""
+    def _inspect(self, subject: str, rois: str | Sequence[str], log: Problems) -> Iterable[str]:
+        """Log every problem of a subject and return the areas.
+
+        Responses are searched for NaN and infinity in at most 256 vertices per hemisphere,
+        spread over the ROIs asked for; of at most 2000 pictures, header and end are read.
+        Missing and partial runs are logged as warnings.
+        """
+        areas = log.attempt(lambda: self._areas) or []
+        wanted = [area for area in areas if isinstance(rois, str) or area in rois]
         columns: dict[str, NDArray[np.int64]] = {}
         for hemisphere in HEMISPHERES if wanted else ():
-            rois = log.attempt(self._rois, subject, hemisphere)
-            if rois is not None:
-                union = np.unique(np.concatenate([rois[roi] for roi in wanted]))
+            found = log.attempt(self._rois, subject, hemisphere)
+            if found is not None:
+                union = np.unique(np.concatenate([found[area] for area in wanted]))
                 columns[hemisphere] = union[:: -(-len(union) // _SEARCHED_COLUMNS) or 1]
         trials: dict[str, Path] = {}
         for run in log.attempt(self._present_runs, subject) or ():
@@ -375,14 +333,7 @@ class NodReader:
         if problem := self._missing_pictures(images):
             log.add(problem)
         inspect_pictures([file for file in _paths(images) if file.is_file()], log)
-
-    def _no_subject(self, subject: str, present: Sequence[str]) -> InputError:
-        return InputError(
-            self.root,
-            f"no subject {subject!r}",
-            f"one of {', '.join(present)}",
-            nearest(subject, present) or "Change the data set's subjects in the configuration.",
-        )
+        return areas
 
 
 def standardised(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cortune.data.cifti import HEMISPHERES, CiftiHeader, map_cifti, read_cifti_header
 from cortune.data.matlab import load_variables
+from cortune.data.problems import reason
 from cortune.errors import InputError
 from cortune.files import regular_file
 
@@ -160,7 +161,6 @@ def read_rows(path: str | Path, expected: str, *, delimiter: str) -> list[list[s
         with regular_file(path).open(newline="", encoding="utf-8-sig") as file:
             return [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
     except OSError as error:
-        found = "no file" if isinstance(error, FileNotFoundError) else str(error.strerror)
-        raise InputError(path, found, expected, AS_DISTRIBUTED) from None
+        raise InputError(path, reason(error), expected, AS_DISTRIBUTED) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(path, f"an unreadable table ({error})", expected, AS_DISTRIBUTED) from None

@@ -1,51 +1,36 @@
-"""Reading ``.npy`` files that others wrote: the header first, never a pickle."""
+"""Reading ``.npy`` files that others wrote: mapped, never unpickled, errors by name."""
 
 from __future__ import annotations
 
 import math
 import mmap
-from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from cortune.data.problems import AGAIN, CHECK_ROOT
 from cortune.disk import allocate
 from cortune.errors import InputError
 from cortune.files import regular_file
 
 _Real = TypeVar("_Real", bound=np.floating[Any])
 
-_AGAIN = "Copy or download the file again."
+_KINDS = {"integer": "iu", "float": "f", "number": "iuf"}
 
 
-@dataclass(frozen=True)
-class Header:
-    """What a ``.npy`` file says of its array.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    dtype : numpy.dtype
-    offset : int
-        Bytes before the data.
-    """
+class Header(NamedTuple):
+    """What a ``.npy`` file says of its array, and where the array begins."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
 
-    @property
-    def n_bytes(self) -> int:
-        """Size of the whole file, header included."""
-        return self.offset + math.prod(self.shape) * self.dtype.itemsize
-
 
 def read_header(path: str | Path) -> Header:
-    """Read the header of a ``.npy`` file.
+    """Have NumPy read the header of a ``.npy`` file.
 
     Raises
     ------
@@ -54,29 +39,30 @@ def read_header(path: str | Path) -> Header:
     """
     try:
         with regular_file(path).open("rb") as file:
-            version = npy_format.read_magic(file)
-            if version == (1, 0):
-                shape, _, dtype = npy_format.read_array_header_1_0(file)
-            else:
-                shape, _, dtype = npy_format.read_array_header_2_0(file)
+            old = npy_format.read_magic(file) == (1, 0)
+            read = npy_format.read_array_header_1_0 if old else npy_format.read_array_header_2_0
+            shape, _, dtype = read(file)
             return Header(tuple(shape), dtype, file.tell())
     except FileNotFoundError:
-        raise InputError(path, "no file", "a .npy file", "Check the data set's root.") from None
+        raise InputError(path, "no file", "a .npy file", CHECK_ROOT) from None
     except OSError as error:
         found = error.strerror or str(error)
         raise InputError(path, found, "a readable .npy file", "Check its permissions.") from None
-    except (ValueError, SyntaxError, TokenError, TypeError, RecursionError, MemoryError):
-        raise InputError(path, "no .npy header", "an array saved by NumPy", _AGAIN) from None
+    except Exception:  # whatever else NumPy says of it
+        raise InputError(path, "no .npy header", "an array saved by NumPy", AGAIN) from None
 
 
-def check_header(path: str | Path, *, kind: str, ndim: int, expected: str | None = None) -> Header:
-    """Read a header and require an array of numbers that is wholly on disk.
+def map_array(
+    path: str | Path, *, kind: str, ndim: int, expected: str | None = None
+) -> NDArray[Any]:
+    """Memory-map an array of numbers, read only.
 
     Parameters
     ----------
     path : path
-    kind : {"float32", "integer", "float"}
-        Required data type; ``integer`` and ``float`` admit any width.
+    kind : str
+        ``number``, ``integer`` or ``float``, which admit any width and byte order, or the
+        name of a data type.
     ndim : int
         Required number of dimensions, none of them empty.
     expected : str, optional
@@ -85,46 +71,31 @@ def check_header(path: str | Path, *, kind: str, ndim: int, expected: str | None
     Raises
     ------
     InputError
-        For another type or shape, or a file shorter or longer than its header says.
+        As :func:`read_header`; for another type or shape, or a file shorter or longer than
+        its header says.
     """
-    header = read_header(path)
+    shape, dtype, offset = read_header(path)
     expected = expected or f"{ndim}-d {kind}"
-    if header.dtype.hasobject:
+    if dtype.hasobject:
         cure = "Pickled arrays are not read; save the numbers themselves."
         raise InputError(path, "a pickled object array", expected, cure)
-    if not _is_kind(header.dtype, kind):
+    if not (dtype.kind in _KINDS[kind] if kind in _KINDS else dtype == kind):
         cure = "Convert the array, or copy the file as distributed."
-        raise InputError(path, f"numbers of type {header.dtype}", expected, cure)
-    if len(header.shape) != ndim or min(header.shape, default=0) < 1:
-        raise InputError(path, f"shape {header.shape}", expected, "Copy the file as distributed.")
-    size = Path(path).stat().st_size
-    if size != header.n_bytes:
-        wanted = f"{header.n_bytes} bytes for shape {header.shape}"
-        state = "truncated" if size < header.n_bytes else "too long"
-        raise InputError(path, f"{size} bytes ({state})", wanted, _AGAIN)
-    return header
-
-
-def _is_kind(dtype: np.dtype[Any], kind: str) -> bool:
-    if kind == "integer":
-        return dtype.kind in "iu"
-    if kind == "float":
-        return dtype.kind == "f"
-    return dtype == np.dtype(kind)
+        raise InputError(path, f"numbers of type {dtype}", expected, cure)
+    if len(shape) != ndim or min(shape, default=0) < 1:
+        raise InputError(path, f"shape {shape}", expected, "Copy the file as distributed.")
+    size, n_bytes = Path(path).stat().st_size, offset + math.prod(shape) * dtype.itemsize
+    if size != n_bytes:
+        state = "truncated" if size < n_bytes else "too long"
+        wanted = f"{n_bytes} bytes for shape {shape}"
+        raise InputError(path, f"{size} bytes ({state})", wanted, AGAIN)
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def load_array(path: str | Path, *, kind: str, ndim: int) -> NDArray[Any]:
-    """Load a whole array after :func:`check_header`."""
-    check_header(path, kind=kind, ndim=ndim)
-    array: NDArray[Any] = np.load(path, allow_pickle=False)
-    return array
-
-
-def map_array(path: str | Path, *, kind: str, ndim: int, expected: str) -> NDArray[Any]:
-    """Memory-map an array, read only, after :func:`check_header`."""
-    check_header(path, kind=kind, ndim=ndim, expected=expected)
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    """Load a whole array; as :func:`map_array`."""
+    return np.array(map_array(path, kind=kind, ndim=ndim))
 
 
 def create_array(path: str | Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -143,7 +114,7 @@ def create_array(path: str | Path, shape: tuple[int, ...]) -> NDArray[np.float32
     return array
 
 
-def check_finite(path: str | Path, values: NDArray[np.floating[Any]]) -> None:
+def check_finite(path: str | Path, values: NDArray[Any]) -> None:
     """Require finite responses.
 
     Parameters

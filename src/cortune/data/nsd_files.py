@@ -16,17 +16,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts_files import N_FSAVERAGE, N_NSD, UNKNOWN, check_names
+from cortune.data.algonauts_files import N_FSAVERAGE, N_NSD, check_names
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.matlab import load_variables
 from cortune.data.npy import release_pages
+from cortune.data.problems import AGAIN, CHECK_ROOT
+from cortune.data.rois import UNKNOWN
 from cortune.errors import InputError
 from cortune.files import regular_file
 
 _log = logging.getLogger(__name__)
 
-_AGAIN = "Copy or download the file again."
-_CHECK_ROOT = "Check the data set's root."
 _SCALE = 300  # integers per percent signal change
 _MAX_VALUES = 1 << 28  # of a map or volume: a hostile header can claim any number
 _BROKEN = (
@@ -122,7 +122,7 @@ def open_surface_betas(path: Path) -> SurfaceBetas:
     shape = (*header.get_data_shape(), 1)[:4]
     dtype = header.get_data_dtype().newbyteorder("=")
     if dtype != np.float32:
-        raise InputError(path, f"numbers of type {dtype}", expected, _AGAIN)
+        raise InputError(path, f"numbers of type {dtype}", expected, AGAIN)
     if shape[:3] != (N_FSAVERAGE, 1, 1):
         shown = f"{shape[0]} vertices" if shape[1:3] == (1, 1) else f"shape {shape}"
         cure = "Copy the betas in fsaverage space; native surfaces have other vertices."
@@ -131,7 +131,7 @@ def open_surface_betas(path: Path) -> SurfaceBetas:
     size = path.stat().st_size
     if size < n_bytes:
         found = f"{size} bytes (truncated)"
-        raise InputError(path, found, f"at least {n_bytes} bytes for shape {shape}", _AGAIN)
+        raise InputError(path, found, f"at least {n_bytes} bytes for shape {shape}", AGAIN)
     return SurfaceBetas(path, int(shape[3]), int(header.get_data_offset()))
 
 
@@ -161,7 +161,7 @@ def load_surface(path: Path) -> NDArray[Any]:
     """
     values = _values(path, "an MGH file")
     if values.ndim > 1 and max(values.shape[1:]) > 1:
-        raise InputError(path, f"shape {values.shape}", "one number per vertex", _AGAIN)
+        raise InputError(path, f"shape {values.shape}", "one number per vertex", AGAIN)
     return values.reshape(-1)
 
 
@@ -175,7 +175,7 @@ def load_volume(path: Path) -> NDArray[Any]:
     """
     values = _values(path, "a NIfTI file")
     if values.ndim != 3:
-        raise InputError(path, f"shape {values.shape}", "a 3-d volume", _AGAIN)
+        raise InputError(path, f"shape {values.shape}", "a 3-d volume", AGAIN)
     return values.transpose(2, 1, 0)
 
 
@@ -190,7 +190,7 @@ def as_integers(path: Path, values: NDArray[Any], what: str) -> NDArray[np.int64
     whole = np.isfinite(values) & (values == np.round(values))
     if not whole.all():
         found = f"{np.count_nonzero(~whole)} values that are not whole numbers"
-        raise InputError(path, found, what, _AGAIN)
+        raise InputError(path, found, what, AGAIN)
     return values.astype(np.int64)
 
 
@@ -198,7 +198,7 @@ def _values(path: Path, kind: str) -> NDArray[Any]:
     image = _load(path, kind)
     if math.prod(map(int, image.shape)) > _MAX_VALUES:
         expected = f"at most {_MAX_VALUES} values"
-        raise InputError(path, f"shape {tuple(map(int, image.shape))}", expected, _AGAIN)
+        raise InputError(path, f"shape {tuple(map(int, image.shape))}", expected, AGAIN)
     try:
         return np.asanyarray(image.dataobj)
     except _BROKEN as error:
@@ -215,7 +215,7 @@ def _load(path: Path, kind: str) -> Any:
     try:
         return nibabel.load(regular_file(path))
     except FileNotFoundError:
-        raise InputError(path, "no file", kind, _CHECK_ROOT) from None
+        raise InputError(path, "no file", kind, CHECK_ROOT) from None
     except (ImageFileError, MGHError, HeaderDataError, *_BROKEN) as error:
         raise _damaged(path, kind, error) from None
 
@@ -224,7 +224,7 @@ def _damaged(path: Path, kind: str, error: Exception) -> InputError:
     found = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
         found += " (truncated)"
-    return InputError(path, f"no readable file: {found}", kind, _AGAIN)
+    return InputError(path, f"no readable file: {found}", kind, AGAIN)
 
 
 def read_colour_table(path: Path) -> dict[int, str]:
@@ -243,11 +243,11 @@ def read_colour_table(path: Path) -> dict[int, str]:
     try:
         lines = regular_file(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"no readable text ({error})", expected, _AGAIN) from None
+        raise InputError(path, f"no readable text ({error})", expected, AGAIN) from None
     for line in filter(None, map(str.strip, lines)):
         label, *rest = line.split()
         if not label.lstrip("-").isdecimal() or not rest:
-            raise InputError(path, f"the line {line[:60]!r}", expected, _AGAIN)
+            raise InputError(path, f"the line {line[:60]!r}", expected, AGAIN)
         if int(label) > 0:  # the others belong to no ROI, whatever they are called
             names[int(label)] = rest[0]
     check_names(path, names)
@@ -281,14 +281,14 @@ def read_design(path: Path) -> Design:
     """
     names = ("masterordering", "subjectim")
     expected = f"a MATLAB file with {' and '.join(names)}"
-    variables = load_variables(path, names, expected, f"{_CHECK_ROOT} {_AGAIN}")
+    variables = load_variables(path, names, expected, f"{CHECK_ROOT} {AGAIN}")
     for name in names:
         if name not in variables:
-            raise InputError(path, f"no variable {name!r}", expected, _AGAIN)
+            raise InputError(path, f"no variable {name!r}", expected, AGAIN)
         value = variables[name]
         if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "iuf":
             found = f"{name} of another kind ({getattr(value, 'dtype', type(value).__name__)})"
-            raise InputError(path, found, f"{name} as a matrix of numbers", _AGAIN)
+            raise InputError(path, found, f"{name} as a matrix of numbers", AGAIN)
     images = variables["subjectim"]
     return Design(
         _from_one(path, "masterordering", variables["masterordering"].reshape(-1), images.shape[1]),
@@ -301,5 +301,5 @@ def _from_one(path: Path, name: str, values: NDArray[Any], highest: int) -> NDAr
     whole = as_integers(path, values, f"{name} of whole numbers")
     if outside := np.count_nonzero((whole < 1) | (whole > highest)):
         found = f"{outside} values of {name} out of range ({whole.min()} to {whole.max()})"
-        raise InputError(path, found, f"values from 1 to {highest}", _AGAIN)
+        raise InputError(path, found, f"values from 1 to {highest}", AGAIN)
     return whole - 1

@@ -8,74 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.algonauts_files import N_FSAVERAGE, UNKNOWN
-from cortune.data.nsd_files import as_integers, load_surface, load_volume, read_colour_table
+from cortune.data.algonauts_files import N_FSAVERAGE
+from cortune.data.nsd_files import as_integers, load_surface, load_volume
 from cortune.data.nsd_tree import SURFACE, NsdTree
-from cortune.data.problems import count, some
-from cortune.data.rois import FAMILIES
+from cortune.data.problems import AGAIN
 from cortune.errors import InputError
 
-_AGAIN = "Copy or download the file again."
 
-
-def load_rois(tree: NsdTree, subject: str, hemisphere: str) -> dict[str, NDArray[np.int64]]:
-    """Return the vertices of every ROI of every family.
-
-    Vertices are positions in the flattened grid of the betas, ascending.
+def load_labels(tree: NsdTree, subject: str, hemisphere: str, family: str) -> NDArray[np.int64]:
+    """Return each vertex's label, 0 where it has none: the flattened grid of the betas.
 
     Raises
     ------
     InputError
-        As :func:`family_rois`, or if two families have an ROI of the same name.
+        If the file is missing or damaged, or the labels are those of the subject's own
+        surface and nothing says how to transform them.
     """
-    rois: dict[str, NDArray[np.int64]] = {}
-    for family in FAMILIES:
-        found = family_rois(tree, subject, hemisphere, family)
-        if repeated := set(found) & set(rois):
-            raise InputError(
-                tree.table(subject, family),
-                f"the ROI {min(repeated)!r}, which another family has too",
-                "each name in one family",
-                _AGAIN,
-            )
-        rois |= found
-    return rois
-
-
-def roi_names(tree: NsdTree, subject: str, family: str) -> dict[int, str]:
-    """Return the name of each label: the colour table's, else in the field's order."""
-    table = tree.table(subject, family)
-    if table.exists():
-        return read_colour_table(table)
-    return {0: UNKNOWN, **dict(enumerate(FAMILIES[family], start=1))}
-
-
-def family_rois(
-    tree: NsdTree, subject: str, hemisphere: str, family: str
-) -> dict[str, NDArray[np.int64]]:
-    """Return the vertices of every ROI of a family.
-
-    Raises
-    ------
-    InputError
-        If labels or names are missing or damaged, a label has no name, or the labels are
-        those of the subject's own surface and nothing says how to transform them.
-    """
-    path = tree.labels(subject, hemisphere, family)
-    names = roi_names(tree, subject, family)
-    labels = _labels(tree, subject, hemisphere, family)
-    if unnamed := sorted(set(np.unique(labels[labels > 0]).tolist()) - set(names)):
-        raise InputError(
-            path,
-            f"{count(unnamed, 'label')} without a name: {some(unnamed)}",
-            f"the labels of {family}: {some(sorted(names), 9)}",
-            _AGAIN,
-        )
-    return {name: np.flatnonzero(labels == label) for label, name in names.items() if label}
-
-
-def _labels(tree: NsdTree, subject: str, hemisphere: str, family: str) -> NDArray[np.int64]:
-    """Return each vertex's label, 0 where it has none: the flattened grid of the betas."""
     path = tree.labels(subject, hemisphere, family)
     values = load_surface(path) if tree.space == SURFACE else load_volume(path)
     labels = np.maximum(as_integers(path, values, "whole numbers, one per vertex"), 0)
@@ -102,7 +50,7 @@ def _on_fsaverage(
     native = as_integers(transform, load_surface(transform), "vertices of the native surface")
     if len(native) != N_FSAVERAGE:
         found = f"{len(native)} vertices"
-        raise InputError(transform, found, f"{N_FSAVERAGE} (fsaverage)", _AGAIN)
+        raise InputError(transform, found, f"{N_FSAVERAGE} (fsaverage)", AGAIN)
     if native.min() < 1 or native.max() > len(labels):
         found = f"vertices from {native.min()} to {native.max()}"
         expected = f"1 to {len(labels)}, the vertices of {path.name}"
@@ -126,12 +74,12 @@ def load_ncsnr(tree: NsdTree, subject: str, hemisphere: str) -> NDArray[Any] | N
         ncsnr = load_surface(path)
         if len(ncsnr) != N_FSAVERAGE:
             expected = f"{N_FSAVERAGE} (fsaverage)"
-            raise InputError(path, f"{len(ncsnr)} vertices", expected, _AGAIN)
+            raise InputError(path, f"{len(ncsnr)} vertices", expected, AGAIN)
     else:
         volume = load_volume(path)
         tree.check_grid(subject, hemisphere, path, volume.shape)
         ncsnr = volume.reshape(-1)
     if wrong := np.count_nonzero((ncsnr < 0) | np.isinf(ncsnr)):
         found = f"{wrong} values that are negative or infinite"
-        raise InputError(path, found, "ratios of 0 or more, NaN where unknown", _AGAIN)
+        raise InputError(path, found, "ratios of 0 or more, NaN where unknown", AGAIN)
     return ncsnr

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def prepare_images(
     images = reader.images(subject)
     digest = build_cache(images, size, cache_path, workers=workers)
     unique = images.unique()
-    files = [_place(source, reader.root) for source in unique.files]
+    files = [_place(source, reader) for source in unique.files]
     provenance = replace(provenance, raw={**provenance.raw, "pictures": digest})
     write_json_beside(cache_path, provenance)
     write_csv(index_path, pd.DataFrame({"identity": unique.identities, "file": files}), provenance)
@@ -99,20 +99,20 @@ def prepare_responses(
         any ROI.
     """
     responses = reader.responses(subject, hemisphere)
-    raw_files = reader.raw_files(subject, hemisphere)
+    sources = reader.sources(subject, hemisphere)
     columns = roi_order(responses.rois, len(responses.vertices))
     if not len(columns):
         raise InputError(
-            raw_files[0],
+            sources[0],
             f"no vertex in any of {len(responses.rois)} ROIs",
             "at least one ROI with vertices",
             "Check the masks of this subject and hemisphere.",
         )
-    raw = {_relative(file, reader.root): sha256(file) for file in raw_files}
+    raw = {reader.name_of(file): sha256(file) for file in sources}
     provenance = replace(provenance, raw={**provenance.raw, **raw})
     needs = 4 * len(responses.values) * len(columns)
     with hdf5_writer(path, provenance, needs=needs) as file:
-        constant = _write_values(file, responses.values, columns, raw_files[0])
+        constant = _write_values(file, responses.values, columns, sources[0])
         for name in ("vertices", "mesh_vertices", "noise_ceiling"):
             file.create_dataset(name, data=getattr(responses, name)[columns])
         file.create_dataset("constant", data=constant)
@@ -216,7 +216,7 @@ def split_images(
 
 
 def _write_values(
-    file: h5py.File, values: NDArray[np.float32], columns: NDArray[np.int64], source: Path
+    file: h5py.File, values: NDArray[Any], columns: NDArray[np.int64], source: Path
 ) -> NDArray[np.bool_]:
     """Copy the columns block by block; return which of them are constant."""
     from tqdm import tqdm
@@ -227,7 +227,8 @@ def _write_values(
     lowest, highest = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
     blocks = list(range(0, len(values), _CHUNK[0]))
     for start in tqdm(blocks, desc="responses", unit="block", mininterval=5):
-        block = np.array(values[start : start + _CHUNK[0]])
+        with np.errstate(over="ignore"):  # numbers beyond float32 become infinity
+            block = np.array(values[start : start + _CHUNK[0]], np.float32)
         check_finite(source, block)
         block = block[:, columns]
         dataset[start : start + len(block)] = block
@@ -257,18 +258,11 @@ def _by_chunk(columns: NDArray[np.int64], width: int) -> Iterator[NDArray[np.int
         yield np.flatnonzero(chunk == number)
 
 
-def _place(source: PictureSource, root: Path) -> str:
+def _place(source: PictureSource, reader: Reader) -> str:
     """Name a picture by its place in the data set."""
     if isinstance(source, BrickRow):
-        return f"{_relative(source.path, root)}#{source.row}"
-    return _relative(source, root)
-
-
-def _relative(file: Path, root: Path) -> str:
-    """Name a raw file by its place in the data set, not on this machine."""
-    if file.is_relative_to(root):
-        return file.relative_to(root).as_posix()
-    return file.name
+        return f"{reader.name_of(source.path)}#{source.row}"
+    return reader.name_of(source)
 
 
 def _utf8(names: Iterable[str]) -> NDArray[np.bytes_]:

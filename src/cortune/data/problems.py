@@ -10,6 +10,9 @@ from cortune.errors import InputError
 
 _T = TypeVar("_T")
 
+AGAIN = "Copy or download the file again."
+CHECK_ROOT = "Check the data set's root."
+
 
 class Problems:
     """Problems so far, each once.
@@ -34,6 +37,11 @@ class Problems:
         except InputError as problem:
             self.add(problem)
             return None
+
+
+def reason(error: OSError) -> str:
+    """Return what is wrong with a file that cannot be opened."""
+    return "no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

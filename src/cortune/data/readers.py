@@ -1,58 +1,39 @@
-"""Readers of data sets by the name of their layout."""
+"""What every layout's reader offers, and the registry of layouts.
+
+A layout is a subclass of :class:`Reader` under ``@layout(name)`` in a module of this
+package; importing the package registers them all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, TypeVar
 
-from cortune.data.algonauts import AlgonautsReader
-from cortune.data.nod import NodReader
-from cortune.data.nsd import NsdReader
+from cortune.data.algonauts_files import read_coco_ids
+from cortune.data.problems import Problems, count, nearest, some
 from cortune.data.records import Images, Responses
+from cortune.data.rois import select_rois
 from cortune.errors import InputError
 
+LAYOUTS: dict[str, type[Reader]] = {}
+"""Reader of every layout, by the layout's name."""
 
-class Reader(Protocol):
-    """What every layout's reader offers."""
-
-    @property
-    def root(self) -> Path:
-        """Folder of the data set."""
-
-    def subjects(self) -> list[str]:
-        """Return the names of the subjects on disk."""
-
-    def roi_sizes(self, subject: str, hemisphere: str) -> dict[str, int]:
-        """Return the number of vertices of each ROI, empty ones included.
-
-        Reads masks only and is fast: the job graph is built from it.
-        """
-
-    def images(self, subject: str) -> Images:
-        """Return the images of a subject in the order of the response rows."""
-
-    def responses(self, subject: str, hemisphere: str) -> Responses:
-        """Return the responses of one hemisphere, memory-mapped where possible."""
-
-    def raw_files(self, subject: str, hemisphere: str) -> list[Path]:
-        """Return the files that :meth:`responses` reads, apart from the pictures' names."""
-
-    def problems(self, subjects: str | Sequence[str], rois: str | Sequence[str]) -> list[str]:
-        """Return everything wrong with the data set, from headers and samples.
-
-        Parameters
-        ----------
-        subjects : "all" or sequence of str
-        rois : "all", "early", "higher" or sequence of str
-        """
+_Class = TypeVar("_Class", bound="type[Reader]")
 
 
-READERS: dict[str, Callable[..., Reader]] = {
-    "algonauts2023": AlgonautsReader,
-    "nsd": NsdReader,
-    "nod": NodReader,
-}
+def layout(name: str) -> Callable[[_Class], _Class]:
+    """Register a reader as that of a layout."""
+
+    def register(reader: _Class) -> _Class:
+        LAYOUTS[name] = reader
+        return reader
+
+    return register
 
 
 def open_dataset(layout: str, root: str | Path, **options: Any) -> Reader:
@@ -61,22 +42,208 @@ def open_dataset(layout: str, root: str | Path, **options: Any) -> Reader:
     Parameters
     ----------
     layout : str
-        A key of :data:`READERS`.
+        A key of :data:`LAYOUTS`.
     root : path
         Folder of the data set.
     **options
-        Options of the layout's reader, such as ``stim_info``.
+        The reader's :attr:`Reader.options`, such as ``stim_info``.
 
     Raises
     ------
     InputError
         If the layout is unknown.
     """
-    if layout not in READERS:
+    if layout not in LAYOUTS:
         raise InputError(
             "layout",
             repr(layout),
-            f"one of {', '.join(READERS)}",
+            f"one of {', '.join(LAYOUTS)}",
             "Change the data set's layout in the configuration.",
         )
-    return READERS[layout](Path(root), **options)
+    return LAYOUTS[layout](Path(root), **options)
+
+
+@dataclass(frozen=True)
+class Reader(ABC):
+    """Reader of a data set.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the data set.
+    stim_info : path, optional
+        ``nsd_stim_info_merged.csv``, which gives the COCO id of every NSD id.
+
+    Attributes
+    ----------
+    options : tuple of str
+        The keys of a data set's configuration that the reader takes.
+    example : str
+        A subject's name; others differ by the number at its end.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ("stim_info",)
+    example: ClassVar[str] = "subj01"
+
+    root: Path
+    stim_info: str | Path | None = None
+
+    @abstractmethod
+    def roi_sizes(self, subject: str, hemisphere: str) -> dict[str, int]:
+        """Return the number of vertices of each ROI, empty ones included.
+
+        Reads masks only and is fast: the job graph is built from it.
+        """
+
+    @abstractmethod
+    def images(self, subject: str) -> Images:
+        """Return the images of a subject in the order of the response rows."""
+
+    @abstractmethod
+    def responses(self, subject: str, hemisphere: str) -> Responses:
+        """Return the responses of one hemisphere, memory-mapped where possible."""
+
+    def listing(self, subject: str) -> list[str]:
+        """Return the names of files that tell which images the subject saw, in order.
+
+        Relative to the root; none where the content of :meth:`sources` tells it.
+        """
+        return []
+
+    @abstractmethod
+    def _home(self, subject: str) -> Path:
+        """Return the folder by which a subject is known to be there."""
+
+    @property
+    def _folders(self) -> str:
+        """The folders that subjects have, for a message."""
+        return self.name_of(self._home(self.example))
+
+    @abstractmethod
+    def _files(self, subject: str, hemisphere: str | None) -> Iterable[Path]:
+        """Return what :meth:`sources` may return, whether it exists or not."""
+
+    @abstractmethod
+    def _inspect(self, subject: str, rois: str | Sequence[str], log: Problems) -> Iterable[str]:
+        """Log every problem of a subject and return the ROI names it knows."""
+
+    def _inspect_shared(self, log: Problems) -> None:
+        """Log every problem of what belongs to no subject."""
+        log.attempt(lambda: self._coco_ids)
+
+    @classmethod
+    def subject(cls, number: int) -> str:
+        """Return the name of a subject; numbers count from 1."""
+        return f"{cls.example[:-2]}{number:02d}"
+
+    def subjects(self) -> list[str]:
+        """Return the subjects on disk, sorted.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        names = map(self.subject, range(1, 100))
+        if present := [name for name in names if self._home(name).is_dir()]:
+            return present
+        found = "no subject" if self.root.is_dir() else "no folder"
+        cure = "Set the data set's root to the folder that holds them."
+        raise InputError(self.root, found, f"folders {self._folders}", cure)
+
+    def sources(self, subject: str, hemisphere: str | None = None) -> list[Path]:
+        """Return the files that make what is prepared of a subject, each once.
+
+        Parameters
+        ----------
+        subject : str
+        hemisphere : {"lh", "rh"}, optional
+            With one, the files that :meth:`responses` and :meth:`roi_sizes` read;
+            otherwise those that :meth:`images` reads, and the pictures.
+
+        Returns
+        -------
+        list of Path
+            Under the root as far as they lie there, links not resolved; files that do not
+            exist are left out. No large file is read for it.
+        """
+        return [path for path in dict.fromkeys(self._files(subject, hemisphere)) if path.is_file()]
+
+    def name_of(self, path: Path) -> str:
+        """Name a file by its place in the data set, not on this machine."""
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+        )
+
+    def problems(self, subjects: str | Sequence[str], rois: str | Sequence[str]) -> list[str]:
+        """Return everything wrong with the data set, in seconds.
+
+        Every header, table, label and name is read; of responses and pictures, samples.
+        What these miss is found when the data are prepared.
+
+        Parameters
+        ----------
+        subjects : "all" or sequence of str
+        rois : "all", "early", "higher" or sequence of str
+
+        Returns
+        -------
+        list of str
+            One message per problem; empty if the data set is fine.
+        """
+        log = Problems()
+        present = log.attempt(self.subjects)
+        if present is None:
+            return log.messages
+        self._inspect_shared(log)
+        known: set[str] = set()
+        for subject in present if isinstance(subjects, str) else subjects:
+            if subject in present:
+                known |= set(self._inspect(subject, rois, log))
+            else:
+                log.add(self._unknown("subject", subject, present))
+        for roi in select_rois(rois, known):
+            if known and roi not in known:
+                log.add(self._unknown("ROI", roi, sorted(known)))
+        return log.messages
+
+    def _unknown(self, what: str, name: str, known: Sequence[str]) -> InputError:
+        cure = f"Change the data set's {what.lower()}s in the configuration."
+        expected = f"one of {some(known, 40)}"
+        return InputError(self.root, f"no {what} {name!r}", expected, nearest(name, known) or cure)
+
+    def _number(self, subject: str) -> int:
+        """Return the number at the end of a subject's name, which must be like the example."""
+        if not re.fullmatch(self.example.replace("01", "[0-9]{2}"), subject):
+            raise InputError(
+                self.root,
+                f"the subject name {subject!r}",
+                f"a name like {self.example}",
+                "Change the data set's subjects in the configuration.",
+            )
+        return int(subject[-2:])
+
+    # Identities of images that are NSD's.
+
+    @property
+    def _table(self) -> Path | None:
+        """The table of COCO ids, if there is one."""
+        return None if self.stim_info is None else Path(self.stim_info)
+
+    @cached_property
+    def _coco_ids(self) -> dict[int, int]:
+        return {} if self._table is None else read_coco_ids(self._table)
+
+    def _identities(self, nsd_ids: Sequence[int]) -> tuple[str, ...]:
+        """Return COCO ids where the table is given, which must then have them all."""
+        if self._table is None:
+            return tuple(f"nsd:{nsd_id:05d}" for nsd_id in nsd_ids)
+        coco = self._coco_ids
+        if missing := [nsd_id for nsd_id in nsd_ids if nsd_id not in coco]:
+            raise InputError(
+                self._table,
+                f"no row for {count(missing, 'NSD id')}: {some(missing)}",
+                "a row for every picture of the data set",
+                "Give the whole nsd_stim_info_merged.csv of NSD.",
+            )
+        return tuple(f"coco:{coco[nsd_id]}" for nsd_id in nsd_ids)

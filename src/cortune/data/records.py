@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,9 @@ class Responses:
 
     Parameters
     ----------
-    values : array (n_images, n_vertices), float32
-        One row per image; a memory map where the layout allows it.
+    values : array (n_images, n_vertices) of numbers
+        One row per image; a memory map in the file's own type where the layout allows it,
+        float32 otherwise.
     vertices : array (n_vertices,), int64
         Index of each column in the layout's own space. For Algonauts, the challenge
         space: the column of the distributed response file.
@@ -81,7 +83,7 @@ class Responses:
         Explainable share of the variance in [0, 1]; NaN where unknown.
     """
 
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     vertices: NDArray[np.int64]
     mesh_vertices: NDArray[np.int64]
     identities: tuple[str, ...]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 HEMISPHERES = ("lh", "rh")
+UNKNOWN = "Unknown"
+"""What label 0 of a family is called."""
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
@@ -40,6 +42,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "higher": HIGHER,
     "all": EARLY + GLASSER_EARLY + HIGHER,
 }
+
+
+def family_names(family: str) -> dict[int, str]:
+    """Return the ROI of each label of a family where no file says, 0 included."""
+    return {0: UNKNOWN, **dict(enumerate(FAMILIES[family], start=1))}
 
 
 def roi_group(roi: str) -> str:

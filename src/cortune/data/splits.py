@@ -10,11 +10,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from cortune.errors import InputError, LeakageError
 
@@ -84,25 +81,6 @@ def read_split(path: str | Path) -> dict[str, str]:
     """Read the set of every identity from a CSV with the columns ``identity,set``."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         return {row["identity"]: row["set"] for row in csv.DictReader(file)}
-
-
-def rows_in(identities: Sequence[str], table: Mapping[str, str], *sets: str) -> NDArray[np.intp]:
-    """Return the rows whose image belongs to one of `sets`, in ascending order.
-
-    Raises
-    ------
-    InputError
-        If an image is not in the table.
-    """
-    unknown = [identity for identity in identities if identity not in table]
-    if unknown:
-        raise InputError(
-            "split",
-            f"{len(unknown)} images that are not in the split table, such as {unknown[0]!r}",
-            "a table made from the same data set",
-            "Remove the split of this version and run the workflow again.",
-        )
-    return np.flatnonzero([table[identity] in sets for identity in identities])
 
 
 def assert_disjoint(tuned: Iterable[str], scored: Iterable[str], what: str) -> None:

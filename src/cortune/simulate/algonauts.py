@@ -3,59 +3,47 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cortune.artifacts import PathLike, atomic
 from cortune.data.npy import create_array
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.simulate.brain import Brain, make_brain
-from cortune.simulate.energies import BLOCKS
+from cortune.simulate.files import write_picture, write_truth
 from cortune.simulate.layout import Layout
+from cortune.simulate.layouts import Simulator, simulator
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.scenes import Scene, render_scene
 from cortune.simulate.spec import SimulationSpec, subject_image_ids, subject_test_ids
 from cortune.simulate.surface import N_FSAVERAGE
 from cortune.simulate.trials import sessions, standardise
-from cortune.simulate.tuning import channel_counts
 
 
-def simulate_algonauts(
-    out: PathLike,
-    subjects: Sequence[str],
-    spec: SimulationSpec,
-    seed: int,
-    truth: PathLike | None = None,
-) -> None:
-    """Write a simulated data set, one subject after the other.
+@simulator("algonauts2023")
+class AlgonautsSimulator(Simulator):
+    """Writer of the Algonauts 2023 layout."""
 
-    Parameters
-    ----------
-    out : path
-        Receives a folder per subject.
-    subjects : sequence of str
-        Names ending in the subject's number, such as ``subj01``.
-    spec : SimulationSpec
-    seed : int
-    truth : path, optional
-        Receives a folder per subject with what is true of it; ``truth`` beside `out` if
-        None.
+    spec = SimulationSpec
 
-    Raises
-    ------
-    InputError
-        As :func:`simulate_subject`, before anything is written where it can be told.
-    """
-    out = Path(out)
-    truth = out.parent / "truth" if truth is None else Path(truth)
-    for subject in subjects:
+    def folders(self, subject: str) -> list[str]:
+        """Return the subject's folder."""
+        return [subject]
+
+    def check(self, spec: SimulationSpec, subject: str, seed: int) -> None:
+        """Require a subject for whom there are enough images."""
         subject_image_ids(spec, subject, seed)
-    for subject in subjects:
-        simulate_subject(spec, subject, out / subject, truth / subject, seed=seed)
+
+    def simulate_subject(
+        self, spec: SimulationSpec, subject: str, root: PathLike, truth: PathLike, seed: int
+    ) -> list[Path]:
+        """Write one subject; as :func:`simulate_subject`."""
+        out = Path(root) / subject
+        simulate_subject(spec, subject, out, truth, seed=seed)
+        return [out]
 
 
 def simulate_subject(
@@ -74,11 +62,8 @@ def simulate_subject(
     out : path
         The subject's folder, laid out as the challenge distributes it.
     truth : path
-        Receives ``lh.h5`` and ``rh.h5``: ``prf/x``, ``prf/y``, ``prf/size`` (degrees of
-        visual angle, right and up positive), ``tuning`` (n_vertices, n_channels), ``null``,
-        ``noise_ceiling`` (share of variance), ``ncsnr``, noiseless ``responses`` (n_images,
-        n_vertices), ``images`` (their identities), ``vertices`` (of fsaverage), and the
-        positions of each ROI's vertices in ``rois/<name>``.
+        Receives ``lh.h5`` and ``rh.h5`` as :func:`cortune.simulate.files.write_truth` writes
+        them; ``images`` are NSD ids, ``vertices`` those of fsaverage.
     seed : int
 
     Raises
@@ -106,15 +91,8 @@ def simulate_subject(
             pass
         for hemisphere, brain in brains.items():
             _write_responses(folder, spec, subject, brain, signal[hemisphere], seed)
-            write_truth(
-                truth_folder / f"{hemisphere}.h5",
-                spec,
-                subject,
-                brain,
-                signal.pop(hemisphere),
-                image_ids,
-                seed,
-            )
+            path = truth_folder / f"{hemisphere}.h5"
+            fsaverage_truth(path, spec, subject, brain, signal.pop(hemisphere), image_ids, seed)
         shutil.rmtree(scratch)
 
 
@@ -144,7 +122,7 @@ def _written(
     scenes = scenes_of(spec, identities, seed)
     for number, (identity, scene) in enumerate(zip(identities, scenes, strict=True), start=1):
         path = folder / f"{split}-{number:04d}_nsd-{identity:05d}.png"
-        Image.fromarray(picture_of(scene, spec)).save(path, compress_level=1)
+        write_picture(path, picture_of(scene, spec))
         yield scene
 
 
@@ -182,7 +160,7 @@ def _write_responses(
     np.save(path, (100 * brain.noise_ceiling(spec.n_repeats)).astype(np.float32))
 
 
-def write_truth(
+def fsaverage_truth(
     path: Path,
     spec: SimulationSpec,
     subject: str,
@@ -191,21 +169,9 @@ def write_truth(
     image_ids: np.ndarray,
     seed: int,
 ) -> None:
-    """Write what is true of a hemisphere; :func:`simulate_subject` lists it."""
-    import h5py
-
-    with h5py.File(path, "w") as file:
-        file.attrs.update(subject=subject, hemisphere=brain.hemisphere, seed=seed)
-        file["responses"] = signal
-        for name, values in brain.prf().items():
-            file[f"prf/{name}"] = values.astype(np.float32)
-        file["tuning"] = brain.tuning()
-        file["tuning"].attrs["blocks"] = list(BLOCKS)
-        file["tuning"].attrs["n_channels"] = list(channel_counts(spec.n_classes).values())
-        file["null"] = brain.null
-        file["noise_ceiling"] = brain.noise_ceiling(spec.n_repeats).astype(np.float32)
-        file["ncsnr"] = brain.ncsnr.astype(np.float32)
-        file["images"] = image_ids
-        file["vertices"] = brain.layout.vertices
-        for name, where in brain.layout.rois().items():
-            file[f"rois/{name}"] = where
+    """Write what is true of a hemisphere on fsaverage."""
+    layout, n_repeats = brain.layout, spec.n_repeats
+    write_truth(
+        path, subject, brain, signal, image_ids, seed,
+        n_repeats=n_repeats, vertices=layout.vertices, rois=layout.rois(),
+    )  # fmt: skip

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image
 
 from cortune.seeds import rng
 from cortune.simulate.scenes import GRID, Scene, category_likeness
@@ -61,6 +60,8 @@ def stimulus_maps(scenes: list[Scene]) -> dict[str, np.ndarray]:
 
 def luminance(image: np.ndarray) -> np.ndarray:
     """Return a picture's luminance at the working resolution, 0 to 1: (s, s), s <= 128."""
+    from PIL import Image
+
     grey = Image.fromarray(image).convert("L")
     if len(image) > _WORKING_SIZE:
         grey = grey.resize((_WORKING_SIZE, _WORKING_SIZE), Image.Resampling.BOX)

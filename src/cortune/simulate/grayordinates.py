@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cortune.data.nod_files import N_AREAS, N_CORTEX, N_LEFT
-from cortune.data.rois import FAMILIES
+from cortune.data.rois import FAMILIES, UNKNOWN, family_names
 from cortune.seeds import rng
 from cortune.simulate.layout import Layout, early_labels
 
@@ -90,8 +90,7 @@ def early_layout(hemisphere: str) -> Layout:
     vertices = np.flatnonzero(label)
     labels = {family: np.zeros(len(vertices), np.int64) for family in FAMILIES}
     labels[_FAMILY] = label[vertices]
-    names = {family: {0: "Unknown"} for family in FAMILIES}
-    names[_FAMILY] |= dict(enumerate(FAMILIES[_FAMILY], start=1))
+    names = {family: {0: UNKNOWN} for family in FAMILIES} | {_FAMILY: family_names(_FAMILY)}
     return Layout(vertices, labels, names)
 
 

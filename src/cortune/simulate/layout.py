@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cortune.data.rois import FAMILIES, STREAMS
+from cortune.data.algonauts_files import load_mapping, load_mask
+from cortune.data.rois import FAMILIES, STREAMS, UNKNOWN, family_names
 from cortune.errors import InputError
 from cortune.simulate.spec import STREAM_MEMBERS, SimulationSpec, synthetic_sizes
 from cortune.simulate.surface import (
@@ -86,18 +87,8 @@ def roi_sizes(spec: SimulationSpec, subject: str, hemisphere: str) -> dict[str, 
     """
     if spec.masks is None:
         return synthetic_sizes(spec.vertices, hemisphere)
-    from cortune.data.algonauts_files import load_mapping, load_mask
-
-    sizes: dict[str, int] = {}
-    for family in FAMILIES:
-        labels = load_mask(_mask_file(spec.masks, hemisphere, family, "challenge"))
-        names = load_mapping(spec.masks / "roi_masks" / f"mapping_{family}.npy")
-        sizes |= {
-            name: int(np.count_nonzero(labels == label))
-            for label, name in names.items()
-            if label != 0
-        }
-    return sizes
+    rois = _real_layout(spec.masks, hemisphere).rois()
+    return {name: len(where) for name, where in rois.items()}
 
 
 def make_layout(spec: SimulationSpec, hemisphere: str) -> Layout:
@@ -113,30 +104,25 @@ def make_layout(spec: SimulationSpec, hemisphere: str) -> Layout:
     return _synthetic_layout(synthetic_sizes(spec.vertices, hemisphere), hemisphere)
 
 
-def _mask_file(folder: Path, hemisphere: str, family: str, space: str) -> Path:
-    return folder / "roi_masks" / f"{hemisphere}.{family}_{space}_space.npy"
-
-
 def _real_layout(folder: Path, hemisphere: str) -> Layout:
-    from cortune.data.algonauts_files import load_mapping, load_mask
-
-    everything = _mask_file(folder, hemisphere, "all-vertices", "fsaverage")
+    masks = folder / "roi_masks"
+    everything = masks / f"{hemisphere}.all-vertices_fsaverage_space.npy"
     mask = load_mask(everything)
     if len(mask) != N_FSAVERAGE:
         raise _unfit(everything, f"{len(mask)} vertices", f"{N_FSAVERAGE} vertices")
     vertices = np.flatnonzero(mask)
     labels, names = {}, {}
     for family in FAMILIES:
-        path = _mask_file(folder, hemisphere, family, "challenge")
+        path = masks / f"{hemisphere}.{family}_challenge_space.npy"
         labels[family] = load_mask(path)
-        names[family] = load_mapping(folder / "roi_masks" / f"mapping_{family}.npy")
+        names[family] = load_mapping(masks / f"mapping_{family}.npy")
         if len(labels[family]) != len(vertices):
             expected = f"{len(vertices)}, as in {everything.name}"
             raise _unfit(path, f"{len(labels[family])} vertices", expected)
         unknown = set(np.unique(labels[family]).tolist()) - {0, *names[family]}
         if unknown:
             raise _unfit(path, f"labels without a name: {sorted(unknown)}", "named labels")
-        unheard = set(names[family].values()) - {"Unknown", *FAMILIES[family]}
+        unheard = set(names[family].values()) - {UNKNOWN, *FAMILIES[family]}
         if unheard:
             expected = ", ".join(FAMILIES[family])
             raise _unfit(path, f"the ROI {min(unheard)!r}", f"ROIs among {expected}")
@@ -149,10 +135,7 @@ def _unfit(path: Path, found: str, expected: str) -> InputError:
 
 def _synthetic_layout(sizes: dict[str, int], hemisphere: str) -> Layout:
     """Grow every ROI around its course, families apart, then the streams around them."""
-    names = {
-        family: {0: "Unknown", **{i + 1: roi for i, roi in enumerate(rois)}}
-        for family, rois in FAMILIES.items()
-    }
+    names = {family: family_names(family) for family in FAMILIES}
     wanted = sum(sizes[roi] for roi in STREAMS)
     level = next((i for i, size in enumerate(LEVEL_SIZES) if wanted <= 0.18 * size), 2)
     points = sphere(hemisphere, level)

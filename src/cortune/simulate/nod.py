@@ -7,20 +7,20 @@ which are 16° wide; the channels are in cycles per picture.
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from cortune.artifacts import PathLike, atomic
+from cortune.data.nod import NodReader
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.seeds import rng
 from cortune.simulate.brain import Brain, place_brain
-from cortune.simulate.energies import BLOCKS
+from cortune.simulate.files import write_mat, write_picture, write_truth
 from cortune.simulate.grayordinates import (
     AREAS,
     COUNTS,
@@ -28,14 +28,15 @@ from cortune.simulate.grayordinates import (
     cortex,
     early_areas,
     early_layout,
+    nod_roi_sizes,
     parcellation,
     smoothing,
 )
+from cortune.simulate.layouts import Simulator, simulator
 from cortune.simulate.nod_spec import NodSpec
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.scenes import Scene, render_scene
 from cortune.simulate.spec import N_NSD_IMAGES, subject_number
-from cortune.simulate.tuning import channel_counts
 
 PICTURE_DEGREES = 16.0
 PIXELS_PER_DEGREE = 200 / PICTURE_DEGREES
@@ -47,7 +48,40 @@ _SECONDS = (4.0, 0.5)  # between onsets, and of a picture
 _PERCENT = 0.8  # typical standard deviation of the signal, percent signal change
 _FIT_TRIALS = 12  # a pRF fit is as reliable as the mean of so many trials
 _UNFITTED = 0.02
-_MAT_HEADER = 116
+
+
+@simulator("nod")
+class NodSimulator(Simulator):
+    """Writer of the NOD layout."""
+
+    spec = NodSpec
+    shared = ("supportfiles",)
+
+    def folders(self, subject: str) -> list[str]:
+        """Return the folders of results and events."""
+        folder = _subject_folder(subject)
+        return [f"derivatives/ciftify/{folder}", folder]
+
+    def roi_sizes(
+        self, spec: NodSpec, subject: str, hemisphere: str, **options: Any
+    ) -> dict[str, int]:
+        """Return the vertices of each area that the reader keeps."""
+        return nod_roi_sizes(hemisphere, options.get("top_vertices", NodReader.top_vertices))
+
+    def check(self, spec: NodSpec, subject: str, seed: int) -> None:
+        """Require a name like sub01."""
+        _subject_folder(subject)
+
+    def simulate_shared(self, spec: NodSpec, root: PathLike, seed: int) -> list[Path]:
+        """Write the parcellation; as :func:`simulate_nod_support`."""
+        return simulate_nod_support(root, seed)
+
+    def simulate_subject(
+        self, spec: NodSpec, subject: str, root: PathLike, truth: PathLike, seed: int
+    ) -> list[Path]:
+        """Write one subject; as :func:`simulate_nod_subject`."""
+        pictures = simulate_nod_subject(spec, subject, root, truth, seed)
+        return [*(Path(root, folder) for folder in self.folders(subject)), *pictures]
 
 
 def simulate_nod_support(root: PathLike, seed: int) -> list[Path]:
@@ -64,17 +98,13 @@ def simulate_nod_support(root: PathLike, seed: int) -> list[Path]:
     list of Path
         The folder.
     """
-    from scipy.io import savemat
-
     lines = ["???,???", *(f"L_{area}_ROI,R_{area}_ROI" for area in AREAS)]
-    buffer = io.BytesIO()
-    savemat(buffer, {"glasser_MMP": parcellation(seed)[None]}, do_compression=True)
-    # MATLAB files begin with the time of day, as text.
-    text = b"MATLAB 5.0 MAT-file, simulated by Cortune".ljust(_MAT_HEADER)
+    labels = {"glasser_MMP": parcellation(seed)[None]}
     path = Path(root) / "supportfiles"
     with atomic(path) as folder:
         folder.mkdir()
-        (folder / "MMP_mpmLR32k.mat").write_bytes(text + buffer.getvalue()[_MAT_HEADER:])
+        header = b"MATLAB 5.0 MAT-file, simulated by Cortune"
+        write_mat(folder / "MMP_mpmLR32k.mat", labels, header)
         (folder / "roilbl_mmp.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [path]
 
@@ -109,10 +139,8 @@ def simulate_nod_subject(
         Of the data set; receives ``sub-01``, ``derivatives/ciftify/sub-01`` and pictures
         under ``stimuli``.
     truth : path
-        Receives ``lh.h5`` and ``rh.h5``, which hold for V1 to V4 what the Algonauts writer's
-        do for all vertices: ``prf``, ``tuning``, ``null``, ``noise_ceiling``, ``ncsnr``,
-        noiseless ``responses``, ``images`` (stimulus paths), ``vertices`` (grayordinates)
-        and ``rois``.
+        Receives ``lh.h5`` and ``rh.h5`` as :func:`cortune.simulate.files.write_truth` writes
+        them, for V1 to V4; ``images`` are stimulus paths, ``vertices`` grayordinates.
     seed : int
 
     Returns
@@ -143,8 +171,14 @@ def simulate_nod_subject(
             _write_run(out / "results", session, number, stimuli[rows], betas)
         _write_fits(out / "results", subject, brains, seed)
         names = [name for name, _ in stimuli]
+        images = np.array([name.encode() for name in names])
         for h, brain in brains.items():
-            _write_truth(truth_folder / f"{h}.h5", spec, subject, brain, signal.pop(h), names, seed)
+            write_truth(
+                truth_folder / f"{h}.h5", subject, brain, signal.pop(h), images, seed,
+                n_repeats=1,
+                vertices=brain.layout.vertices + (COUNTS["lh"] if h == "rh" else 0),
+                rois=brain.layout.rois() | early_areas(h),
+            )  # fmt: skip
         shutil.rmtree(scratch)
     return [root / "stimuli" / name for name in names]
 
@@ -173,7 +207,7 @@ def _written(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         # Another subject's job may write the same picture.
         with atomic(folder / name, alone=False) as path:
-            Image.fromarray(scene.image).save(path, compress_level=1)
+            write_picture(path, scene.image)
         stimuli.append((name, scene.label + 1))
         yield scene
 
@@ -305,33 +339,3 @@ def _write_fits(results: Path, subject: str, brains: dict[str, Brain], seed: int
     folder.mkdir(parents=True)
     names = ["angle", "eccentricity", "size", "R2"]
     _write_maps(folder / f"{folder.name}_params.dscalar.nii", names, np.concatenate(parts, axis=1))
-
-
-def _write_truth(
-    path: Path,
-    spec: NodSpec,
-    subject: str,
-    brain: Brain,
-    signal: np.ndarray,
-    stimuli: list[str],
-    seed: int,
-) -> None:
-    import h5py
-
-    offset = COUNTS["lh"] if brain.hemisphere == "rh" else 0
-    with h5py.File(path, "w") as file:
-        file.attrs.update(subject=subject, hemisphere=brain.hemisphere, seed=seed)
-        file["responses"] = signal
-        for name, values in brain.prf().items():
-            file[f"prf/{name}"] = values.astype(np.float32)
-        file["tuning"] = brain.tuning()
-        file["tuning"].attrs["blocks"] = list(BLOCKS)
-        file["tuning"].attrs["n_channels"] = list(channel_counts(spec.n_classes).values())
-        file["null"] = brain.null
-        file["noise_ceiling"] = brain.noise_ceiling(1).astype(np.float32)
-        file["ncsnr"] = brain.ncsnr.astype(np.float32)
-        file["images"] = np.array([name.encode() for name in stimuli])
-        file["vertices"] = brain.layout.vertices + offset
-        rois = brain.layout.rois() | early_areas(brain.hemisphere)
-        for name, where in rois.items():
-            file[f"rois/{name}"] = where

@@ -7,10 +7,8 @@ whole is written for all subjects at once, whoever's responses are simulated.
 from __future__ import annotations
 
 import csv
-import io
 import mmap
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,11 @@ from cortune.data.rois import HEMISPHERES
 from cortune.disk import require_space
 from cortune.errors import InputError
 from cortune.seeds import rng
-from cortune.simulate.algonauts import picture_of, scenes_of, write_truth
+from cortune.simulate.algonauts import fsaverage_truth, picture_of, scenes_of
 from cortune.simulate.brain import Brain, make_brain
+from cortune.simulate.files import write_mat
 from cortune.simulate.layout import Layout
+from cortune.simulate.layouts import Simulator, simulator
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.spec import (
     N_NSD_IMAGES,
@@ -37,42 +37,33 @@ from cortune.simulate.trials import master_ordering, sessions
 
 N_SUBJECTS = 8
 _N_COCO = 581_929  # COCO's ids are up to this number
-_MAT_HEADER = b"MATLAB 5.0 MAT-file, written by Cortune"
 
 
-def simulate_nsd(
-    out: PathLike,
-    subjects: Sequence[str],
-    spec: SimulationSpec,
-    seed: int,
-    truth: PathLike | None = None,
-) -> None:
-    """Write a simulated data set in the raw NSD layout.
+@simulator("nsd")
+class NsdSimulator(Simulator):
+    """Writer of the raw NSD layout, on fsaverage."""
 
-    Parameters
-    ----------
-    out : path
-        Receives ``nsddata``, ``nsddata_betas`` and ``nsddata_stimuli``.
-    subjects : sequence of str
-        Some of ``subj01`` to ``subj08``.
-    spec : SimulationSpec
-    seed : int
-    truth : path, optional
-        Receives a folder per subject with what is true of it; ``truth`` beside `out` if
-        None.
+    spec = SimulationSpec
+    shared = (DESIGN, STIM_INFO, STIMULI)
 
-    Raises
-    ------
-    InputError
-        As :func:`simulate_nsd_subject`, before anything is written where it can be told.
-    """
-    out = Path(out)
-    truth = out.parent / "truth" if truth is None else Path(truth)
-    for subject in subjects:
+    def folders(self, subject: str) -> list[str]:
+        """Return the folders of labels and betas."""
+        return [f"nsddata/freesurfer/{subject}", f"nsddata_betas/ppdata/{subject}"]
+
+    def check(self, spec: SimulationSpec, subject: str, seed: int) -> None:
+        """Require one of NSD's subjects for whom there are enough images."""
         _check_subject(spec, subject, seed)
-    simulate_nsd_stimuli(spec, out, seed)
-    for subject in subjects:
-        simulate_nsd_subject(spec, subject, out, truth / subject, seed)
+
+    def simulate_shared(self, spec: SimulationSpec, root: PathLike, seed: int) -> list[Path]:
+        """Write pictures and design; as :func:`simulate_nsd_stimuli`."""
+        return simulate_nsd_stimuli(spec, root, seed)
+
+    def simulate_subject(
+        self, spec: SimulationSpec, subject: str, root: PathLike, truth: PathLike, seed: int
+    ) -> list[Path]:
+        """Write one subject; as :func:`simulate_nsd_subject`."""
+        simulate_nsd_subject(spec, subject, root, truth, seed)
+        return [Path(root, folder) for folder in self.folders(subject)]
 
 
 def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> list[Path]:
@@ -156,7 +147,7 @@ def simulate_nsd_subject(
             responses = signal.pop(hemisphere)
             _write_betas(betas / SURFACE / BETAS, spec, subject, brain, responses, seed)
             path = truth_folder / f"{hemisphere}.h5"
-            write_truth(path, spec, subject, brain, responses, image_ids, seed)
+            fsaverage_truth(path, spec, subject, brain, responses, image_ids, seed)
         shutil.rmtree(scratch)
 
 
@@ -181,17 +172,12 @@ def _design(spec: SimulationSpec, seed: int) -> np.ndarray:
 
 def _write_design(path: Path, spec: SimulationSpec, design: np.ndarray, seed: int) -> None:
     """Write the design as NSD does: everything counts from 1."""
-    from scipy.io import savemat
-
     variables = {
         "masterordering": master_ordering(spec, seed)[None] + 1.0,
         "subjectim": design + 1.0,
         "sharedix": np.sort(design[0, : spec.n_shared])[None] + 1.0,
     }
-    buffer = io.BytesIO()
-    savemat(buffer, variables, do_compression=True)
-    # The first 116 bytes are free text, in which scipy writes the time.
-    path.write_bytes(_MAT_HEADER.ljust(116) + buffer.getvalue()[116:])
+    write_mat(path, variables, b"MATLAB 5.0 MAT-file, written by Cortune")
 
 
 def _write_stim_info(path: Path, spec: SimulationSpec, design: np.ndarray, seed: int) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import zoom
 
 from cortune.data.images import open_rgb
 from cortune.errors import InputError
@@ -135,6 +134,8 @@ def _coarse(image: np.ndarray) -> np.ndarray:
 
 def _salience(coarse: np.ndarray) -> np.ndarray:
     """Return where a photograph differs from its border, 0 to 1: (GRID, GRID)."""
+    from scipy.ndimage import zoom
+
     border = np.concatenate([coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]])
     difference = np.abs(coarse - np.median(border))
     peak = difference.max()
