@@ -63,7 +63,7 @@ class Address:
     @classmethod
     def parse(cls, path: str) -> Address:
         """Return the address in a path, such as ``results/…/sub-subj01/hemi-lh/responses.h5``."""
-        found = {}
+        found: dict[str, str] = {}
         for part in re.split(r"[/\\]", path):
             key, separator, value = part.partition("-")
             if separator and key in _BY_KEY:

@@ -56,7 +56,7 @@ def _transfer_problems(config: Config) -> Iterator[str]:
     if not config.transfer.datasets:
         return
     try:
-        Project(config).transfers()
+        Project(config).dataset_transfers()
     except CortuneError as error:
         yield str(error)
 

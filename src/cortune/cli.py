@@ -7,10 +7,14 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cortune import __version__
 from cortune.config import Config
-from cortune.errors import CortuneError
+from cortune.errors import CortuneError, InputError
+
+if TYPE_CHECKING:
+    from cortune.project import Project
 
 DEFAULT_CONFIG = "config/config.yaml"
 
@@ -67,9 +71,9 @@ def versions(arguments: argparse.Namespace) -> int:
     """List the versions on disk."""
     from cortune.inventory import stored_versions
 
-    stored = stored_versions(_project(arguments))
+    stored = stored_versions([_project(arguments)])
     for version in stored:
-        state = "current" if version.current else version.difference
+        state = f"current: {version.about}" if version.current else version.about
         print(f"{version.stage:22}{version.version:12}{version.n_bytes / 1e6:10.1f} MB  {state}")
     print(f"{len(stored)} versions, {sum(v.n_bytes for v in stored) / 1e6:.1f} MB")
     return 0
@@ -78,10 +82,15 @@ def versions(arguments: argparse.Namespace) -> int:
 def clean(arguments: argparse.Namespace) -> int:
     """Delete the versions that no listed configuration uses."""
     from cortune.inventory import remove, stored_versions
+    from cortune.project import Project
 
-    unused = [v for v in stored_versions(_project(arguments)) if not v.current]
+    projects = [
+        _project(arguments),
+        *(Project(Config.from_file(*files), arguments.results) for files in arguments.keep),
+    ]
+    unused = [v for v in stored_versions(projects) if not v.current]
     for version in unused:
-        print(f"{version.path}  {version.n_bytes / 1e6:.1f} MB  {version.difference}")
+        print(f"{version.path}  {version.n_bytes / 1e6:.1f} MB  {version.about}")
     total = sum(version.n_bytes for version in unused) / 1e6
     if not unused:
         print("Nothing to delete.")
@@ -93,11 +102,32 @@ def clean(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def verify(arguments: argparse.Namespace) -> int:
+    """Hash every file of the current versions and compare it with its seal."""
+    from cortune.verification import damaged
+
+    problems = list(damaged(_project(arguments), raw=arguments.raw))
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problem(s)." if problems else "All is as it was written.")
+    return 1 if problems else 0
+
+
 def report(arguments: argparse.Namespace) -> int:
     """Write results/latest/report.html again, from the tables and figures there."""
+    from cortune.artifacts import read_json
     from cortune.report.page import write_page
+    from cortune.stages.publish import headings
 
-    print(write_page(Path(arguments.results) / "latest"))
+    latest = Path(arguments.results) / "latest"
+    manifest = latest / "manifest.json"
+    if not manifest.is_file():
+        raise InputError(
+            latest, "no complete run", "tables and a manifest", "Run `snakemake --cores all`."
+        )
+    shown = sorted(path for name in ("tables", "figures") for path in (latest / name).glob("*"))
+    write_page(latest / "report.html", headings(shown), read_json(manifest))
+    print(latest / "report.html")
     return 0
 
 
@@ -107,6 +137,12 @@ def summary(arguments: argparse.Namespace) -> int:
 
     print(headline(Path(arguments.results) / "latest"))
     return 0
+
+
+def _project(arguments: argparse.Namespace) -> Project:
+    from cortune.project import Project
+
+    return Project(Config.from_file(*arguments.configfile), arguments.results)
 
 
 _SIMULATE_OPTIONS = {
@@ -182,15 +218,26 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=versions)
 
     sub = commands.add_parser("clean", help=clean.__doc__)
+    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
     sub.add_argument(
-        "--configfile",
+        "--keep",
         nargs="+",
-        default=[DEFAULT_CONFIG],
-        help="each by itself keeps its versions",
+        action="append",
+        default=[],
+        metavar="CONFIGFILE",
+        help="another configuration whose versions are kept; may be given several times",
     )
     sub.add_argument("--results", default="results")
     sub.add_argument("--yes", action="store_true", help="delete; otherwise only show")
     sub.set_defaults(command=clean)
+
+    sub = commands.add_parser("verify", help=verify.__doc__)
+    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
+    sub.add_argument("--results", default="results")
+    sub.add_argument(
+        "--raw", action="store_true", help="read all of the raw files, too, and compare them"
+    )
+    sub.set_defaults(command=verify)
 
     sub = commands.add_parser("report", help=report.__doc__)
     sub.add_argument("--results", default="results")

@@ -14,9 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cortune.errors import InputError
@@ -35,7 +35,7 @@ def key_of(path: str | Path) -> Key:
 
     An object store would give size and ETag. Links are followed.
     """
-    found = os.stat(path)
+    found = Path(path).stat()
     return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}"
 
 
@@ -59,13 +59,13 @@ class Sources:
 
     Parameters
     ----------
-    files : mapping of str to path
-        By a name that does not say where they are.
+    files : sequence of (str, path)
+        Each with a name that does not say where it is.
     names : tuple of str
         Names that are read without the files' content, in their order.
     """
 
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Sequence[tuple[str, Path]] = ()
     names: tuple[str, ...] = ()
 
 
@@ -97,8 +97,7 @@ class Fingerprints:
         InputError
             If one is missing or cannot be read.
         """
-        files = sources.files.items()
-        digests = {name: self._digest(path) for name, path in _shown(files, len(sources.files))}
+        digests = [(name, self._digest(path)) for name, path in _shown(sources.files)]
         return combined(digests, sources.names)
 
     def _digest(self, path: Path) -> str:
@@ -130,24 +129,39 @@ class Fingerprints:
             temporary.unlink(missing_ok=True)
 
 
-def combined(digests: Mapping[str, str], names: Iterable[str] = ()) -> str:
+def combined(digests: Iterable[tuple[str, str]], names: Iterable[str] = ()) -> str:
     """Return one fingerprint over those of several files and over names."""
-    text = json.dumps([sorted(digests.items()), list(names)], separators=(",", ":"))
+    text = json.dumps([sorted(digests), list(names)], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def keys_of_files(sources: Sources) -> dict[str, Key]:
-    """Return the key of every file, by name: two that are equal saw the same files.
+def read_now(sources: Sources) -> str:
+    """Return the fingerprint of some files, all of which are read for it.
 
     Raises
     ------
     InputError
         If one is missing or cannot be read.
     """
-    found = {}
-    for name, path in sources.files.items():
+    digests = []
+    for name, path in sources.files:
         with _readable(path):
-            found[name] = key_of(path)
+            digests.append((name, digest_of(path)))
+    return combined(digests, sources.names)
+
+
+def keys_of(sources: Sources) -> list[tuple[str, Key]]:
+    """Return the key of every file: two that are equal saw the same files.
+
+    Raises
+    ------
+    InputError
+        If one is missing or cannot be read.
+    """
+    found = []
+    for name, path in sources.files:
+        with _readable(path):
+            found.append((name, key_of(path)))
     return found
 
 
@@ -164,15 +178,13 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _shown(
-    files: Iterable[tuple[str, Path]], number: int
-) -> Iterable[tuple[str, Path]]:
+def _shown(files: Sequence[tuple[str, Path]]) -> Iterable[tuple[str, Path]]:
     """Show progress where there are many files; those known take no time worth showing."""
-    if number < _SOME:
+    if len(files) < _SOME:
         return files
     from tqdm import tqdm
 
     bar: Iterable[tuple[str, Path]] = tqdm(
-        files, total=number, desc="fingerprints", unit="file", delay=5, mininterval=2
+        files, desc="fingerprints", unit="file", delay=5, mininterval=2
     )
     return bar

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cortune.address import ENTITIES, Address
 from cortune.artifacts import read_json, read_provenance
 from cortune.errors import CortuneError
-from cortune.versions import STAGES, Versions, look_up
+from cortune.project import Project
+from cortune.settings import look_up
+from cortune.stages import STAGES
+from cortune.versions import VERSION
 
-_VERSION = re.compile(r"\d+-[0-9a-f]{8}")
 _CARRIERS = (".h5", ".safetensors", ".parquet", ".json")
 
 
@@ -27,9 +29,9 @@ class StoredVersion:
     path : Path
     n_bytes : int
     current : bool
-        Whether one of the configurations asked about uses it.
-    difference : str
-        What of the configuration made another version, empty if current.
+        Whether the configuration asked about uses it.
+    about : str
+        What it is of, if current; else what made another version of it.
     """
 
     stage: str
@@ -37,63 +39,61 @@ class StoredVersion:
     path: Path
     n_bytes: int
     current: bool
-    difference: str
+    about: str
 
 
-def used_versions(configs: Iterable[Versions]) -> set[tuple[str, str]]:
-    """Return the (stage, version) pairs that some configurations use."""
-    return {
-        (stage, versions.of(stage, *scope))
-        for versions in configs
-        for stage, *scope in versions.scopes()
-    }
-
-
-def stored_versions(results: str | Path, configs: list[Versions]) -> list[StoredVersion]:
+def stored_versions(projects: Sequence[Project]) -> list[StoredVersion]:
     """List the versions on disk, by stage and name.
 
     Parameters
     ----------
-    results : path
-    configs : list of Versions
-        Configurations that decide what is current; differences are told to the first.
+    projects : sequence of Project
+        Of the same results; a version that any of them uses is current. Differences are from
+        the first.
     """
-    used = used_versions(configs)
+    used: dict[tuple[str, str], list[Address]] = {}
+    for project in projects:
+        for stage, addresses in project.jobs.items():
+            for address in addresses:
+                used.setdefault((stage, project.version(stage, address)), []).append(address)
     found = []
-    for folder in sorted(Path(results).glob("*/*")):
+    for folder in sorted(Path(projects[0].results).glob("*/*")):
         stage, version = folder.parent.name, folder.name
-        if stage in STAGES and folder.is_dir() and _VERSION.fullmatch(version):
-            current = (stage, version) in used
+        if stage in STAGES and folder.is_dir() and VERSION.fullmatch(version):
+            of = used.get((stage, version))
             n_bytes = sum(f.lstat().st_size for f in folder.rglob("*") if f.is_file())
-            difference = "" if current else _difference(stage, folder, configs[0])
-            found.append(StoredVersion(stage, version, folder, n_bytes, current, difference))
+            about = _difference(stage, folder, projects[0]) if of is None else _shared(of)
+            found.append(StoredVersion(stage, version, folder, n_bytes, of is not None, about))
     return found
 
 
-def _difference(stage: str, folder: Path, versions: Versions) -> str:
+def _shared(addresses: Sequence[Address]) -> str:
+    """Return what the files of a version are of: the entities that all share."""
+    parts = []
+    for name, key in ENTITIES.items():
+        values = dict.fromkeys(getattr(address, name) for address in addresses)
+        if len(values) == 1 and (value := next(iter(values))) and name != "replicate":
+            parts.append(f"{key}-{value}")
+    return " ".join(parts)
+
+
+def _difference(stage: str, folder: Path, project: Project) -> str:
     stored = _stored_provenance(folder)
     if stored is None:
         return "no provenance found"
     number = int(folder.name.split("-")[0])
     if number != STAGES[stage].number:
         return f"made by algorithm {number}, now {STAGES[stage].number}"
-    told = []
+    plain, told = project.config.as_dict(), []
     for key, value in stored["config"].items():
-        now = look_up(versions.config, key)
-        if now != value:
+        now = look_up(plain, key)
+        if now != value and not (value is True and now is not None):
             told += _changes(key, value, now)
-    now_inputs = {
-        (name, version)
-        for scope in versions.scopes()
-        if scope[0] == stage
-        for name, version in versions.inputs(*scope).items()
-    }
-    told += [
-        f"{name} {version} is not current"
-        for name, version in stored["inputs"].items()
-        if (name, version) not in now_inputs
-    ]
-    return "; ".join(told) or "belongs to a unit or method that is no longer configured"
+    current = {name: set(versions) for name, versions in project.upstream_versions.items()}
+    for name, version in stored["inputs"].items():
+        versions = [version] if isinstance(version, str) else version
+        told += [f"{name} {v} is not current" for v in versions if v not in current.get(name, ())]
+    return "; ".join(told) or "other raw files, or a unit or method that is no longer configured"
 
 
 def _changes(key: str, value: Any, now: Any) -> list[str]:

@@ -21,7 +21,8 @@ from cortune.artifacts import PathLike, write_json
 from cortune.config import Config
 from cortune.disk import amount, disk_problem
 from cortune.errors import CortuneError, InputError
-from cortune.fingerprints import Sources, combined, digest_of, keys_of_files
+from cortune.fingerprints import Sources, read_now
+from cortune.fingerprints import keys_of as keys_of_files
 from cortune.seals import seal, unseal, verify
 from cortune.settings import keys_of, settings_of, values_of
 from cortune.stages import STAGES
@@ -65,7 +66,8 @@ class Job:
         self.address = Address.parse(first).only(*self.stage.entities)
         self.config = settings_of(self._config, self.stage, self.address)
         self._parts: dict[str, Sequence[PathLike]] = {}
-        self._before = {} if self._sources is None else keys_of_files(self._sources)
+        sources = self._sources
+        self._before = [] if sources is None else keys_of_files(sources)
 
     @cached_property
     def values(self) -> dict[str, Any]:
@@ -155,8 +157,7 @@ class Job:
         """
         fingerprint, sources = "", self._sources
         if sources is not None and (sources.files or sources.names):
-            digests = {name: digest_of(path) for name, path in sources.files.items()}
-            fingerprint = combined(digests, sources.names)
+            fingerprint = read_now(sources)
             if keys_of_files(sources) != self._before:
                 raise self._changed()
         version = version_of(

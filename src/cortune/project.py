@@ -321,9 +321,7 @@ class Project:
         return [
             address
             for address in self.addresses(self._transferred, transfer.rois)
-            if transfer.subjects
-            and address.method not in POOLED
-            and len(self.having(address)) > 1
+            if transfer.subjects and address.method not in POOLED and len(self.having(address)) > 1
         ]
 
     def dataset_transfers(self) -> list[Address]:
@@ -420,9 +418,7 @@ class Project:
     def paths(self, given: From, address: Address) -> list[str]:
         """Return the paths of an input for the address of a job."""
         over = [address] if given.over is None else given.over(self, address)
-        found = []
-        for each in over:
-            found.append(self._path(*self._maker(given.stage, each), given.file))
+        found = [self._path(*self._maker(given.stage, each), given.file) for each in over]
         return list(dict.fromkeys(found))
 
     def version(self, name: str, address: Address | None = None) -> str:

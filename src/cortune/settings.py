@@ -89,7 +89,9 @@ def keys_of(config: Any, keys: Iterable[str], address: Address) -> list[str]:
     return [key for each in keys if (key := each.format(**names))]
 
 
-def values_of(config: Any, plain: Mapping[str, Any], stage: Stage, address: Address) -> dict[str, Any]:
+def values_of(
+    config: Any, plain: Mapping[str, Any], stage: Stage, address: Address
+) -> dict[str, Any]:
     """Return the configuration values that a stage's version covers, by dotted key.
 
     Of keys that say where raw files lie, only whether they are given.

@@ -16,6 +16,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import cortune
@@ -130,7 +131,7 @@ def versions_in(paths: Iterable[str]) -> dict[str, str | list[str]]:
     found: dict[str, set[str]] = {}
     for path in paths:
         parts = path.split("/")
-        for stage, version in zip(parts, parts[1:], strict=False):
+        for stage, version in pairwise(parts):
             if VERSION.fullmatch(version):
                 found.setdefault(stage, set()).add(version)
     return {

@@ -36,7 +36,7 @@ rule simulate_nsd:
     message:
         "Simulating the raw sessions of {wildcards.subject}"
     script:
-        "../scripts/simulate_nsd.py"
+        "../scripts/simulate_dataset.py"
 
 
 rule simulate_nod:
@@ -57,7 +57,7 @@ rule simulate_nod:
     message:
         "Simulating the 3T brain of sub{wildcards.number}"
     script:
-        "../scripts/simulate_nod.py"
+        "../scripts/simulate_dataset.py"
 
 
 rule simulate_shared:
@@ -75,4 +75,4 @@ rule simulate_shared:
     message:
         "Simulating what the subjects of {wildcards.layout} share"
     script:
-        "../scripts/simulate_shared.py"
+        "../scripts/simulate_dataset.py"

@@ -50,7 +50,9 @@ class Work:
     disk: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        return Work(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+        return Work(
+            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
 
     def times(self, number: int) -> Work:
         """Return the work of so many jobs together."""
@@ -142,7 +144,7 @@ class Count:
         return self._tuning(place.method, self.n_images(place))
 
     def tune_pooled(self, place: Address) -> Work:
-        """The same with the images of several subjects."""
+        """Train on the images of several subjects."""
         return self._tuning(place.method, sum(map(self.n_images, self.project.pool(place))))
 
     def _tuning(self, method: str, n: int) -> Work:
@@ -164,7 +166,7 @@ class Count:
         return list(self.config.encoding.size_curve.sizes)
 
     def _forward(self, n: float) -> Work:
-        """Running a network on images, and their Grams."""
+        """Return the work of running a network on images, and of their Grams."""
         width = sum(self.shape.widths[layer] for layer in self.config.backbone.layers)
         return Work(network=n * self.shape.gflop, products=n**2 * width / 1e9)
 
@@ -204,7 +206,7 @@ class Count:
         return self._transfer(others(self.project, place))
 
     def transfer_dataset(self, place: Address) -> Work:
-        """The same with the subjects of another data set."""
+        """Run once over the images of another data set, and fit encoding models."""
         units = self.project.target_units(place.target, place.hemisphere, place.roi)
         return self._transfer(
             [Address(place.target, u.subject, u.hemisphere, u.roi) for u in units]

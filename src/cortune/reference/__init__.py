@@ -1,11 +1,9 @@
-"""What is in every table and artifact: the meanings, and the pages of docs made from them.
+"""The pages of docs/reference, made from what the code declares.
 
-``python -m cortune.reference docs/reference`` writes the pages; tests compare the meanings with
+``python -m cortune.reference docs/reference`` writes the pages; tests compare what they say with
 the tables and files of a finished run, and with the outputs of the rules.
 """
 
-from cortune.reference.artifacts import ARTIFACTS, Artifact
-from cortune.reference.document import pages
-from cortune.reference.tables import TABLES, Table
+from cortune.reference.document import pages, placed
 
-__all__ = ["ARTIFACTS", "TABLES", "Artifact", "Table", "pages"]
+__all__ = ["pages", "placed"]

@@ -1,13 +1,13 @@
-"""The pages of docs/reference, made from the schema and the code."""
+"""The pages of docs/reference, made from the configuration's models and the stages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from cortune.address import ENTITIES
 from cortune.config.document import document
-from cortune.reference.artifacts import ARTIFACTS, FIGURES, Artifact
-from cortune.reference.tables import TABLES
-from cortune.versions import STAGES
+from cortune.report.columns import TABLES
+from cortune.stages import STAGES, From, Output, Stage
 
 _ABOUT_TABLES = """\
 # Tables
@@ -26,10 +26,12 @@ _ABOUT_ARTIFACTS = """\
 Generated from the code by `python -m cortune.reference`; tests compare it with the outputs of the
 rules and the files of a finished run.
 
-Everything a rule makes lies in `results/<stage>/<version>/`. The version is `<n>-<8 hex>`: `n` is
-the stage's algorithm number, raised when the code gives other results for the same configuration;
-the hex is a hash of the stage, `n`, the keys listed here as read, and the versions of the stages it
-consumes.
+Everything a rule makes lies in `results/<stage>/<version>/`, in the folders of its address:
+`ds-<data set>/sub-<subject>/hemi-<hemisphere>/roi-<ROI>/method-<method>/rep-<replicate>`, those of
+them that it has; `all` stands for what a file does not tell apart. The version is `<n>-<8 hex>`:
+`n` is the stage's algorithm number, raised when the code gives other results for the same
+configuration; the hex is a hash of the stage, `n`, the keys listed here as read, the content of the
+raw files that it reads, and the versions of what it consumes.
 
 HDF5, safetensors and parquet files hold their provenance (attribute or metadata `cortune`, JSON);
 CSV, PNG and npy files have it in `<name>.json` beside them. The SHA-256 of a file or folder is in
@@ -45,13 +47,7 @@ _ABOUT_FIGURES = """\
 PNG, 200 dots per inch, in `results/plot_…/<version>/`, copied to `results/latest/figures/`.
 """
 _NAMES = {"dataset": "<name>", "probe": "<name>"}
-_CONSUMED = {
-    "backbone": "`prepare_backbone` or `pretrain_backbone`",
-    "network": "the network, tuned or not",
-    "recipe": "the method's section of the configuration",
-    "transfer_targets": "`transfer_dataset` of every target",
-    "every_probe": "`probe_network` of every probe",
-}
+_RECIPE = "the method's section of the configuration"
 
 
 def pages() -> dict[str, str]:
@@ -72,27 +68,44 @@ def _tables() -> Iterator[str]:
 
 def _artifacts() -> Iterator[str]:
     yield _ABOUT_ARTIFACTS
-    for stage, artifacts in ARTIFACTS.items():
-        if not all(artifact.path in FIGURES for artifact in artifacts):
-            yield from _stage(stage, artifacts)
+    for stage in STAGES.values():
+        if not all(output.is_figure for output in stage.outputs.values()):
+            yield from _stage(stage)
     yield _ABOUT_FIGURES
-    yield from _rows("figure", FIGURES)
+    outputs = (output for stage in STAGES.values() for output in stage.outputs.values())
+    yield from _rows("figure", {each.path: each.about for each in outputs if each.is_figure})
 
 
-def _stage(stage: str, artifacts: tuple[Artifact, ...]) -> Iterator[str]:
-    definition = STAGES[stage]
-    yield from ("", f"## {stage}", "", f"Algorithm number {definition.number}.")
-    if definition.reads:
-        keys = ", ".join(f"`{key.format(**_NAMES)}`" for key in definition.reads)
-        yield f"Reads {keys}."
-    if definition.consumes:
-        names = ", ".join(_CONSUMED.get(name, f"`{name}`") for name in definition.consumes)
-        yield f"Consumes {names}{', for every method' if definition.every else ''}."
-    for artifact in artifacts:
-        yield from ("", f"**`{artifact.path}`**: {artifact.about}")
-        if artifact.holds:
+def _stage(stage: Stage) -> Iterator[str]:
+    yield from ("", f"## {stage.name}", "", f"{stage.about} Algorithm number {stage.number}.")
+    if stage.reads:
+        yield f"Reads {', '.join(_key(key) for key in stage.reads)}."
+    if stage.sources is not None:
+        yield f"Reads raw files, found by {', '.join(_key(key) for key in stage.places)}."
+    if stage.gathers:
+        yield "Consumes every table and figure."
+    elif stage.inputs:
+        yield f"Consumes {', '.join(dict.fromkeys(map(_consumed, stage.inputs.values())))}."
+    for output in stage.outputs.values():
+        yield from ("", f"**`{placed(stage, output)}`**: {output.about}")
+        if output.holds:
             yield ""
-            yield from _rows("inside", artifact.holds)
+            yield from _rows("inside", output.holds)
+
+
+def placed(stage: Stage, output: Output) -> str:
+    """Return the path of an output in the folder of its version, with the wildcards of rules."""
+    entities = (f"{key}-{{{name}}}" for name, key in ENTITIES.items() if name in stage.entities)
+    return "/".join(filter(None, (*entities, output.path)))
+
+
+def _key(key: str) -> str:
+    named = {"{recipe}": _RECIPE, "*": "everything but where raw files lie and how jobs run"}
+    return named[key] if key in named else f"`{key.format(**_NAMES)}`"
+
+
+def _consumed(given: From) -> str:
+    return " or ".join(f"`{name}`" for name in given.stages)
 
 
 def _rows(heading: str, rows: Mapping[str, str]) -> Iterator[str]:

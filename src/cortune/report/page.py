@@ -15,10 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from cortune.artifacts import PathLike, atomic, read_json
-from cortune.errors import InputError
-from cortune.reference import TABLES
-from cortune.stages import SECTIONS, STAGES
+from cortune.artifacts import PathLike, atomic
+from cortune.report.columns import TABLES
+
+Headings = Mapping[str, Sequence[tuple[PathLike, str]]]
+"""Tables and figures by heading, each with its caption: reStructuredText, with ``config``."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_ROWS = 1500
@@ -37,6 +38,7 @@ _FILTERS = {
     "method_b": "method",
 }
 _OPTIONS = ("subject", "hemisphere", "roi", "method")
+
 
 @dataclass(frozen=True)
 class ShownFigure:
@@ -91,41 +93,23 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def write_page(path: PathLike, shown: Sequence[PathLike], manifest: Mapping[str, Any]) -> None:
+def write_page(path: PathLike, headings: Headings, manifest: Mapping[str, Any]) -> None:
     """Write the page of some tables and figures.
 
     Parameters
     ----------
     path : path
-    shown : sequence of path
-        CSV tables and PNG figures; others are passed over.
+    headings : mapping of str to sequence of (path, str)
+        CSV tables and PNG figures with their captions; other files are passed over.
     manifest : mapping
         Of the run.
     """
-    text = render(shown, manifest)
+    text = render(headings, manifest)
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_page_again(latest: Path) -> Path:
-    """Write the page of ``results/latest`` again; return its path.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no complete run.
-    """
-    manifest = latest / "manifest.json"
-    if not manifest.is_file():
-        raise InputError(
-            latest, "no complete run", "tables and a manifest", "Run `snakemake --cores all`."
-        )
-    shown = sorted(path for name in ("tables", "figures") for path in (latest / name).glob("*"))
-    write_page(latest / "report.html", shown, read_json(manifest))
-    return latest / "report.html"
-
-
-def render(shown: Sequence[PathLike], manifest: Any) -> str:
+def render(headings: Headings, manifest: Any) -> str:
     """Return the page of some tables and figures, HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -133,7 +117,7 @@ def render(shown: Sequence[PathLike], manifest: Any) -> str:
     # In one order, whether it was just made or read.
     manifest = json.loads(json.dumps(manifest, sort_keys=True))
     config = manifest["config"]
-    found = list(sections(shown, config))
+    found = list(sections(headings, config))
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -152,14 +136,12 @@ def render(shown: Sequence[PathLike], manifest: Any) -> str:
     )
 
 
-def sections(shown: Sequence[PathLike], config: Mapping[str, Any]) -> Iterable[Section]:
-    """Yield what a run has made, under the headings that the stages declare."""
-    paths = {Path(path).name: Path(path) for path in shown}
-    outputs = [out for stage in STAGES.values() for out in stage.shown if out.path in paths]
-    for title in dict.fromkeys([*SECTIONS, *(out.section for out in outputs)]):
-        here = [out for out in outputs if out.section == title]
-        figures = [_figure(paths[out.path], out.caption, config) for out in here if out.is_figure]
-        tables = [_table(paths[out.path]) for out in here if out.path.endswith(".csv")]
+def sections(headings: Headings, config: Mapping[str, Any]) -> Iterable[Section]:
+    """Yield what is shown under each heading; one without figures and rows is left out."""
+    for title, shown in headings.items():
+        paths = [(Path(path), caption) for path, caption in shown]
+        figures = [_figure(path, text, config) for path, text in paths if path.suffix == ".png"]
+        tables = [_table(path) for path, _ in paths if path.suffix == ".csv"]
         filled = [table for table in tables if table.rows]
         if figures or filled:
             yield Section(title, figures, filled)
@@ -188,7 +170,9 @@ def described(text: str, config: Mapping[str, Any]) -> str:
 def _figure(path: Path, caption: str, config: Mapping[str, Any]) -> ShownFigure:
     picture = base64.b64encode(path.read_bytes()).decode()
     text = path.stem.replace("_", " ")
-    return ShownFigure(path.name, f"data:image/png;base64,{picture}", described(caption, config), text)
+    return ShownFigure(
+        path.name, f"data:image/png;base64,{picture}", described(caption, config), text
+    )
 
 
 def _table(path: Path) -> ShownTable:

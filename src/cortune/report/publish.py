@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import cortune
 from cortune.artifacts import atomic, sha256, write_json
-from cortune.report.page import write_page
+from cortune.report.page import Headings, write_page
 
 LIBRARIES = (
     "captum",
@@ -41,7 +41,7 @@ class Published(Protocol):
 
 
 def publish_results(
-    shown: Sequence[str],
+    headings: Headings,
     outputs: Published,
     *,
     config: Mapping[str, Any],
@@ -52,8 +52,8 @@ def publish_results(
 
     Parameters
     ----------
-    shown : sequence of path
-        Tables and figures.
+    headings : mapping of str to sequence of (path, str)
+        Tables and figures, as :func:`cortune.report.page.write_page` takes them.
     outputs : Published
     config : mapping
         The configuration, defaults included.
@@ -62,15 +62,18 @@ def publish_results(
     results : path
         Folder of the results, whose benchmarks say how long the rules took.
     """
+    shown = [str(path) for each in headings.values() for path, _ in each]
     content = {
         "cortune": cortune.__version__,
         "libraries": {name: _version_of(name) for name in LIBRARIES},
         "config": config,
-        "versions": versions,
+        "versions": {
+            stage: names[0] if len(names) == 1 else names for stage, names in versions.items()
+        },
         "tables": {Path(path).name: sha256(path) for path in _tables(shown)},
         "rules": _seconds(Path(results) / "benchmarks", versions),
     }
-    write_page(outputs.page, shown, content)
+    write_page(outputs.page, headings, content)
     write_json(outputs.manifest, content)
 
 
@@ -145,6 +148,5 @@ def _seconds(folder: Path, versions: Mapping[str, Sequence[str]]) -> dict[str, A
                 rows = csv.DictReader(handle, delimiter="\t")
                 found.setdefault(rule, []).extend(float(row["s"]) for row in rows)
     return {
-        rule: {"jobs": len(times), "seconds": round(sum(times), 2)}
-        for rule, times in found.items()
+        rule: {"jobs": len(times), "seconds": round(sum(times), 2)} for rule, times in found.items()
     }

@@ -49,7 +49,7 @@ def inside(group: str) -> dict[str, str]:
 
 
 def _once_untuned(address: Address) -> Address:
-    """The untuned network's features serve all units of a subject."""
+    """Return the address of the untuned network's features, which serve all of a subject."""
     return address.but(hemisphere=ALL, roi=ALL) if address.method == UNTUNED else address
 
 
@@ -247,6 +247,7 @@ def tabulate_published(job: Job) -> None:
 
 
 def curves(project: Project, address: Address) -> Iterable[Address]:
+    """Return the units and methods that accuracy is shown for by number of images."""
     curve, methods = project.config.encoding.size_curve, project.config.tuning.methods
     wanted = [m for m in methods if curve.sizes and m in (curve.methods or methods)]
     return project.addresses(wanted, curve.rois)
@@ -327,7 +328,10 @@ def plot_encoding(job: Job) -> None:
 
 
 def responses(project: Project, address: Address) -> Iterable[Address]:
-    return [address.only("dataset", "subject", "hemisphere") for address in encoded(project, address)]
+    """Return every subject and hemisphere that has a unit."""
+    return [
+        address.only("dataset", "subject", "hemisphere") for address in encoded(project, address)
+    ]
 
 
 def _shown_method(project: Project, address: Address) -> str:

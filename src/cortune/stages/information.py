@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def embedding(project: Project, address: Address) -> Iterable[Address]:
+    """Return the networks that embed images and responses of the subjects tuned to."""
     return project.networks(project.embedding_methods)
 
 

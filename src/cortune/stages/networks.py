@@ -51,7 +51,7 @@ _TUNED = {
 def _weights(settings: Settings, address: Address) -> Sources:
     """Return the file of local weights, where that is what the configuration names."""
     path = Path(settings.backbone.weights).expanduser()
-    return Sources({"weights": path} if path.is_file() else {})
+    return Sources([("weights", path)] if path.is_file() else [])
 
 
 def _runtime(job: Job) -> Runtime:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortune.address import Address
+from cortune.data import LAYOUTS, open_dataset
 from cortune.fingerprints import Sources
 from cortune.stages.declare import From, Output, stage
 from cortune.stages.simulate import SHARED
@@ -17,15 +18,12 @@ if TYPE_CHECKING:
     from cortune.project import Project
     from cortune.settings import Settings
 
-IDENTITIES = (
-    "Identity of each image: `coco:…` where known, else `nsd:…`, or the stimulus's name."
-)
-_OPTIONS = {"nsd": ("space", "repeats"), "nod": ("top_vertices", "sessions", "coco_of")}
-_READ = tuple(
-    f"datasets.{{dataset}}.{key}"
-    for key in ("layout", "space", "repeats", "sessions", "top_vertices")
-)
-_PLACES = tuple(f"datasets.{{dataset}}.{key}" for key in ("root", "stim_info", "coco_of"))
+IDENTITIES = "Identity of each image: `coco:…` where known, else `nsd:…`, or the stimulus's name."
+_TABLES = ("stim_info", "coco_of")
+"""Options of readers that are files; what counts of them is the content."""
+_OPTIONS = dict.fromkeys(key for reader in LAYOUTS.values() for key in reader.options)
+_READ = tuple(f"datasets.{{dataset}}.{key}" for key in ("layout", *_OPTIONS) if key not in _TABLES)
+_PLACES = tuple(f"datasets.{{dataset}}.{key}" for key in ("root", *_TABLES))
 
 
 def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
@@ -38,15 +36,10 @@ def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
     record : str
         Path of the record of a subject that the simulator wrote; empty for real data.
     """
-    from cortune.data.readers import open_dataset
-
     settings = config.datasets[dataset]
     layout = settings.layout
-    if record:
-        root = Path(record).parents[1] / layout
-    else:
-        root = Path(settings.root).expanduser()
-    options = {key: getattr(settings, key) for key in ("stim_info", *_OPTIONS.get(layout, ()))}
+    root = Path(record).parents[1] / layout if record else Path(settings.root).expanduser()
+    options = {key: getattr(settings, key) for key in LAYOUTS[layout].options}
     return open_dataset(layout, root, **options)
 
 
@@ -54,7 +47,9 @@ def simulated(project: Project, address: Address) -> Iterator[Address]:
     """Yield the addresses of what the simulator writes for a subject; none for real data."""
     if project.is_simulated(address.dataset):
         yield address
-        if project.config.datasets[address.dataset].layout != "algonauts2023":
+        from cortune.simulate import SIMULATORS
+
+        if SIMULATORS[project.config.datasets[address.dataset].layout].shared:
             yield address.but(subject=SHARED)
 
 
@@ -65,13 +60,14 @@ def _raw(settings: Settings, address: Address) -> Sources:
     """
     given = settings.datasets[address.dataset]
     if given.root is None:
-        tables = [given.stim_info, given.coco_of if given.layout == "nod" else None]
-        return Sources({Path(path).name: Path(path).expanduser() for path in tables if path})
+        options = [key for key in LAYOUTS[given.layout].options if key in _TABLES]
+        tables = [(key, getattr(given, key)) for key in options]
+        return Sources([(key, Path(path).expanduser()) for key, path in tables if path])
     reader = open_reader(settings, address.dataset)
     files = reader.sources(address.subject, address.hemisphere or None)
     # Names of pictures say which image a row of responses belongs to.
     names = tuple(reader.listing(address.subject))
-    return Sources({reader.name_of(path): path for path in files}, names)
+    return Sources([(reader.name_of(path), path) for path in files], names)
 
 
 def _reader(job: Job) -> Reader:

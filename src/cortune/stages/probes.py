@@ -50,7 +50,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
 
     spec = probe_spec(settings, address.probe)
     root = Path(spec.root).expanduser()
-    return Sources({path.relative_to(root).as_posix(): path for path in source_files(spec)})
+    return Sources([(path.relative_to(root).as_posix(), path) for path in source_files(spec)])
 
 
 @stage(

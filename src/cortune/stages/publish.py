@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortune.address import Address
-from cortune.stages.declare import Output, stage
+from cortune.stages.declare import SECTIONS, Output, declared, stage
 
 if TYPE_CHECKING:
     from cortune.jobs import Job
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 def _versions(project: Project, address: Address) -> Any:
     """Return the versions of all that the run is made of."""
     return project.upstream_versions
+
+
+def headings(paths: Iterable[str | Path]) -> dict[str, list[tuple[str | Path, str]]]:
+    """Return tables and figures by the headings that stages declare, with their captions."""
+    outputs = {out.path: out for each in declared().values() for out in each.shown}
+    found: dict[str, list[tuple[str | Path, str]]] = {title: [] for title in SECTIONS}
+    there = {Path(path).name: path for path in paths}
+    for name, output in outputs.items():
+        if name in there:
+            found.setdefault(output.section, []).append((there[name], output.caption))
+    return found
 
 
 @stage(
@@ -33,6 +46,6 @@ def publish_results(job: Job) -> None:
 
     shown = job.inputs("shown")
     publish_results(
-        shown, job.output, config=job.values, versions=job.facts, results=job.results
+        headings(shown), job.output, config=job.values, versions=job.facts, results=job.results
     )
     place_latest(job.results, job.output.manifest, job.output.page, shown)

@@ -88,6 +88,7 @@ def map_saliency(job: Job) -> None:
 
 
 def mapped(project: Project, address: Address) -> Iterable[Address]:
+    """Return every job of saliency."""
     return project.probed(project.mapped_methods)
 
 

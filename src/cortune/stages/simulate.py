@@ -20,40 +20,37 @@ TRUTH = "`lh.h5`, `rh.h5` (what the simulator knows; no analysis stage reads it)
 
 def specification(config: Any, dataset: str) -> Any:
     """Return the simulator's specification of a data set."""
-    from cortune.simulate.nod_spec import NodSpec
-    from cortune.simulate.spec import SimulationSpec
+    from cortune.simulate import SIMULATORS
 
     settings = config.datasets[dataset]
-    kind = NodSpec if settings.layout == "nod" else SimulationSpec
-    return kind.from_mapping(settings.simulate)
+    return SIMULATORS[settings.layout].spec.from_mapping(settings.simulate)
 
 
-def simulated_roi_sizes(
-    config: Any, dataset: str, subject: str, hemisphere: str
-) -> dict[str, int]:
+def simulated_roi_sizes(config: Any, dataset: str, subject: str, hemisphere: str) -> dict[str, int]:
     """Return the number of vertices of every ROI that the simulator will write."""
-    from cortune.simulate.grayordinates import nod_roi_sizes
-    from cortune.simulate.layout import roi_sizes
+    from cortune.data import LAYOUTS
+    from cortune.simulate import SIMULATORS
 
     settings = config.datasets[dataset]
-    if settings.layout == "nod":
-        return nod_roi_sizes(hemisphere, settings.top_vertices)
-    return roi_sizes(specification(config, dataset), subject, hemisphere)
+    options = {key: getattr(settings, key) for key in LAYOUTS[settings.layout].options}
+    return SIMULATORS[settings.layout].roi_sizes(
+        specification(config, dataset), subject, hemisphere, **options
+    )
 
 
 def _raw(settings: Settings, address: Address) -> Sources:
     """Return a real subject's masks and a user's photographs, where they are given."""
     given = settings.datasets[address.dataset].simulate
-    files = {}
+    files: list[tuple[str, Path]] = []
     for key, below in (("masks", "roi_masks"), ("images", "")):
         if folder := getattr(given, key, None):
             root = Path(folder).expanduser()
             found = sorted((root / below).rglob("*")) if root.is_dir() else []
-            files |= {
-                f"{key}/{path.relative_to(root).as_posix()}": path
+            files += [
+                (f"{key}/{path.relative_to(root).as_posix()}", path)
                 for path in found
                 if path.is_file() and not path.name.startswith(".")
-            }
+            ]
     return Sources(files)
 
 
@@ -67,7 +64,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
     outputs={
         "record": Output(
             "{layout}.json",
-            "provenance of what was written for the subject, beside it in the folder of the layout; "
+            "provenance of what was written for the subject, beside it in the layout's folder; "
             f"the subject `{SHARED}` is what belongs to none: pictures, design, parcellation.",
         ),
         "data": Output("algonauts2023/{subject}", "a subject in the layout `algonauts2023`."),
@@ -76,28 +73,14 @@ def _raw(settings: Settings, address: Address) -> Sources:
 )
 def simulate_dataset(job: Job) -> None:
     """Write a subject of a simulated brain, its truth, and a record of what made them."""
-    from cortune.simulate import (
-        simulate_nod_subject,
-        simulate_nod_support,
-        simulate_nsd_stimuli,
-        simulate_nsd_subject,
-        simulate_subject,
-    )
+    from cortune.simulate import SIMULATORS
 
     dataset, subject = job.address.dataset, job.address.subject
     layout, seed = job.config.datasets[dataset].layout, job.config.seed
-    spec = specification(job.config, dataset)
+    simulator, spec = SIMULATORS[layout], specification(job.config, dataset)
     root = Path(job.output.record).parents[1] / layout
     if subject == SHARED:
-        nsd = layout == "nsd"
-        parts = simulate_nsd_stimuli(spec, root, seed) if nsd else simulate_nod_support(root, seed)
-    elif layout == "nsd":
-        simulate_nsd_subject(spec, subject, root, job.output.truth, seed)
-        parts = [job.output.betas, job.output.labels]
-    elif layout == "nod":
-        pictures = simulate_nod_subject(spec, subject, root, job.output.truth, seed)
-        parts = [job.output.events, job.output.derivatives, *pictures]
+        parts = simulator.simulate_shared(spec, root, seed)
     else:
-        simulate_subject(spec, subject, root / subject, Path(job.output.truth), seed=seed)
-        parts = [job.output.data]
+        parts = simulator.simulate_subject(spec, subject, root, job.output.truth, seed)
     job.record(job.output.record, parts)

@@ -116,10 +116,12 @@ def transfer_dataset(job: Job) -> None:
 
 
 def between_subjects(project: Project, address: Address) -> Iterable[Address]:
+    """Return the networks that are tried on other subjects of their data set."""
     return project.subject_transfers()
 
 
 def between_datasets(project: Project, address: Address) -> Iterable[Address]:
+    """Return the networks that are tried on other data sets."""
     return project.dataset_transfers()
 
 
