@@ -24,7 +24,9 @@ rule probe_network:
         images=at("prepare_probe", "images"),
         index=at("prepare_probe", "index"),
     output:
-        folder=directory("results/probe_network/{version}/probe-{probe}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}"),
+        folder=directory(
+            "results/probe_network/{version}/probe-{probe}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}"
+        ),
     log:
         "results/logs/probe_network/{version}/probe-{probe}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:

@@ -5,7 +5,9 @@ rule map_saliency:
         images=at("prepare_probe", "images", of_probe),
         index=at("prepare_probe", "index", of_probe),
     output:
-        folder=directory("results/map_saliency/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}"),
+        folder=directory(
+            "results/map_saliency/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}"
+        ),
     log:
         "results/logs/map_saliency/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
     benchmark:

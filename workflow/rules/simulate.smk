@@ -1,8 +1,12 @@
 rule simulate_dataset:
     output:
         record="results/simulate_dataset/{version}/ds-{dataset}/sub-{subject}/algonauts2023.json",
-        data=directory("results/simulate_dataset/{version}/ds-{dataset}/algonauts2023/{subject}"),
-        truth=directory("results/simulate_dataset/{version}/ds-{dataset}/algonauts2023-truth/{subject}"),
+        data=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/algonauts2023/{subject}"
+        ),
+        truth=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/algonauts2023-truth/{subject}"
+        ),
     log:
         "results/logs/simulate_dataset/{version}/ds-{dataset}/sub-{subject}.log",
     benchmark:
@@ -21,9 +25,15 @@ rule simulate_dataset:
 rule simulate_nsd:
     output:
         record="results/simulate_dataset/{version}/ds-{dataset}/sub-{subject}/nsd.json",
-        betas=directory("results/simulate_dataset/{version}/ds-{dataset}/nsd/nsddata_betas/ppdata/{subject}"),
-        labels=directory("results/simulate_dataset/{version}/ds-{dataset}/nsd/nsddata/freesurfer/{subject}"),
-        truth=directory("results/simulate_dataset/{version}/ds-{dataset}/nsd-truth/{subject}"),
+        betas=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/nsd/nsddata_betas/ppdata/{subject}"
+        ),
+        labels=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/nsd/nsddata/freesurfer/{subject}"
+        ),
+        truth=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/nsd-truth/{subject}"
+        ),
     log:
         "results/logs/simulate_nsd/{version}/ds-{dataset}/sub-{subject}.log",
     benchmark:
@@ -42,9 +52,15 @@ rule simulate_nsd:
 rule simulate_nod:
     output:
         record="results/simulate_dataset/{version}/ds-{dataset}/sub-sub{number}/nod.json",
-        events=directory("results/simulate_dataset/{version}/ds-{dataset}/nod/sub-{number}"),
-        derivatives=directory("results/simulate_dataset/{version}/ds-{dataset}/nod/derivatives/ciftify/sub-{number}"),
-        truth=directory("results/simulate_dataset/{version}/ds-{dataset}/nod-truth/sub{number}"),
+        events=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/nod/sub-{number}"
+        ),
+        derivatives=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/nod/derivatives/ciftify/sub-{number}"
+        ),
+        truth=directory(
+            "results/simulate_dataset/{version}/ds-{dataset}/nod-truth/sub{number}"
+        ),
     log:
         "results/logs/simulate_nod/{version}/ds-{dataset}/sub-sub{number}.log",
     benchmark:
