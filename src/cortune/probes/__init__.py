@@ -11,7 +11,7 @@ from cortune.probes.linear import (
     read_probe_result,
 )
 from cortune.probes.prepare import ProbeImages, prepare_probe, read_probe
-from cortune.probes.sources import ProbeSpec, list_images, probe_problems
+from cortune.probes.sources import ProbeSpec, list_images, probe_problems, source_files
 from cortune.probes.tables import tabulate_probes, wilson_interval
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "probe_problems",
     "read_probe",
     "read_probe_result",
+    "source_files",
     "tabulate_probes",
     "wilson_interval",
 ]
