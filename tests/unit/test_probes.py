@@ -405,4 +405,6 @@ def test_a_foreign_file_is_no_probe(probed, tmp_path):
     with pytest.raises(InputError, match="did you mean|Did you mean"):
         images, jobs, _ = probed
         runtime = choose_runtime("cpu", "float32", threads=1)
-        probes.probe_network(jobs[0], images, PROVENANCE, runtime, probe="p", layer="classifier.55")
+        probes.probe_networks(
+            jobs[:1], images, PROVENANCE, runtime, probe="p", layer="classifier.55"
+        )

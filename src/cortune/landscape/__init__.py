@@ -6,7 +6,6 @@ from cortune.landscape.dissimilarity import (
     Dissimilarity,
     bhattacharyya,
     bhattacharyya_of_blocks,
-    bhattacharyya_to,
     mean_dissimilarity,
     with_references,
 )
@@ -17,7 +16,6 @@ from cortune.landscape.stages import (
     Settings,
     compare_predictions,
     embed_networks,
-    project_networks,
     read_dissimilarity,
 )
 from cortune.landscape.statistics import (
@@ -40,7 +38,6 @@ __all__ = [
     "average_linkage",
     "bhattacharyya",
     "bhattacharyya_of_blocks",
-    "bhattacharyya_to",
     "closeness_by_factor",
     "closeness_test",
     "compare_predictions",
@@ -49,7 +46,6 @@ __all__ = [
     "inpca",
     "mean_dissimilarity",
     "open_predictions",
-    "project_networks",
     "read_dissimilarity",
     "with_references",
 ]

@@ -6,7 +6,6 @@ from cortune.probes.linear import (
     ProbeJob,
     ProbeResult,
     fit_probe,
-    probe_network,
     probe_networks,
     read_probe_result,
 )
@@ -24,7 +23,6 @@ __all__ = [
     "fit_probe",
     "list_images",
     "prepare_probe",
-    "probe_network",
     "probe_networks",
     "probe_problems",
     "read_probe",

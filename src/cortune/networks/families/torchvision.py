@@ -42,9 +42,7 @@ class Torchvision(BackboneFamily):
 
     def options(self, name: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return what torchvision's builders set with weights."""
-        options: dict[str, Any] = {}
-        if name in _AUXILIARY:
-            options = {"transform_input": True, "init_weights": False}
+        options: dict[str, Any] = {"transform_input": True} if name in _AUXILIARY else {}
         if "encoder.pos_embedding" in state and "conv_proj.weight" in state:
             n_patches = state["encoder.pos_embedding"].shape[1] - 1
             size = round(n_patches**0.5) * state["conv_proj.weight"].shape[-1]
