@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cortune.artifacts import PathLike, hdf5_reader, save_figure
 from cortune.data.rois import HEMISPHERES, STREAMS
 from cortune.errors import InputError
+from cortune.report.panels import canvas
 from cortune.report.style import figure_style
 from cortune.simulate.surface import N_FSAVERAGE, sphere
 from cortune.versions import UNTUNED, Provenance
@@ -302,10 +303,9 @@ def cortex_figure(
     mesh : Mesh
     """
     from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
 
     n_rows, n_columns = len(maps), len(VIEWS) * len(SIDES)
-    figure = Figure(figsize=(1.9 * n_columns + 0.9, 1.75 * n_rows + 0.6))
+    figure = canvas(1.9 * n_columns + 0.9, 1.75 * n_rows + 0.6)
     axes = figure.subplots(n_rows, n_columns, subplot_kw={"projection": "3d"}, squeeze=False)
     for row, (title, values) in zip(axes, maps.items(), strict=True):
         colours, norm = _scale(title, values)
