@@ -10,21 +10,22 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from cortune.errors import InputError
-from cortune.landscape import (
-    Model,
-    average_linkage,
+from cortune.landscape.dissimilarity import (
+    AFFINITY_FLOOR,
     bhattacharyya,
     bhattacharyya_of_blocks,
-    closeness_by_factor,
-    closeness_test,
-    embed,
-    inpca,
     mean_dissimilarity,
     with_references,
 )
-from cortune.landscape.dissimilarity import AFFINITY_FLOOR
-from cortune.landscape.embeddings import principal_axes
-from cortune.landscape.statistics import n_arrangements
+from cortune.landscape.embeddings import embed, principal_axes
+from cortune.landscape.inpca import inpca
+from cortune.landscape.predictions import Model
+from cortune.landscape.statistics import (
+    average_linkage,
+    closeness_by_factor,
+    closeness_test,
+    n_arrangements,
+)
 
 SEEDS = st.integers(0, 2**31)
 

@@ -11,16 +11,14 @@ import pytest
 
 from cortune.artifacts import hdf5_writer, read_provenance
 from cortune.errors import InputError
-from cortune.landscape import (
-    Model,
+from cortune.landscape.dissimilarity import bhattacharyya, with_references
+from cortune.landscape.inpca import inpca
+from cortune.landscape.predictions import Model, open_predictions
+from cortune.landscape.stages import (
     Settings,
-    bhattacharyya,
     compare_predictions,
     embed_networks,
-    inpca,
-    open_predictions,
     read_dissimilarity,
-    with_references,
 )
 from cortune.report import landscape_figures
 from cortune.report.style import figure_style

@@ -116,6 +116,6 @@ def checked_distance(distance: Floats) -> Floats:
             f"an array of shape {distance.shape} that is not symmetric, finite and zero on "
             "its diagonal, or has a single row",
             "the dissimilarities of every two of at least two models",
-            "Compute them by cortune.landscape.bhattacharyya.",
+            "Compute them by cortune.landscape.dissimilarity.bhattacharyya.",
         )
     return distance

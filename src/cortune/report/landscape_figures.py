@@ -9,8 +9,9 @@ import numpy as np
 
 from cortune.artifacts import PathLike, save_figure
 from cortune.data.rois import FAMILIES
-from cortune.landscape import IGNORANCE, TRUTH, average_linkage, read_dissimilarity
-from cortune.landscape.dissimilarity import REFERENCES, Floats
+from cortune.landscape.dissimilarity import IGNORANCE, REFERENCES, TRUTH, Floats
+from cortune.landscape.stages import read_dissimilarity
+from cortune.landscape.statistics import average_linkage
 from cortune.report.panels import HEMISPHERES, canvas, colour_of, notice, patches
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.versions import UNTUNED, Provenance
