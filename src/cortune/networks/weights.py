@@ -49,12 +49,15 @@ class Checkpoint:
         Versions of modules (``_metadata`` of torch's state dicts), by the state dict's path.
     options : dict, optional
         What a network of Cortune was built with; None if it is not one.
+    others : dict of str to str
+        The type of what is no tensor, by dotted path.
     """
 
     source: object
     tensors: dict[str, Tensor]
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, Any] | None = None
+    others: dict[str, str] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -103,6 +106,8 @@ def as_checkpoint(
                 found.tensors[f"{path}{key}"] = value
             elif isinstance(value, Mapping) and depth:
                 walk(value, f"{path}{key}.", depth - 1)
+            else:
+                found.others[f"{path}{key}"] = type(value).__name__
 
     if isinstance(content, Mapping):
         walk(content, "", _DEPTH)
@@ -159,6 +164,7 @@ def fitted(name: str, family: BackboneFamily, checkpoint: Checkpoint, build: Bui
     fits = [each for each, _, wrong in tried if not wrong]
     if not fits:
         wrong = min((wrong for *_, wrong in tried), key=len, default=["no key is the network's"])
+        wrong = [_said_of(problem, checkpoint.others) for problem in wrong]
         raise InputError(
             checkpoint.source,
             f"weights that do not fit {name}: {_some(wrong)}",
@@ -321,6 +327,13 @@ def _wrong(
     kinds = ([f"{k} is missing" for k in missing], [f"{k} is unknown" for k in unknown], shapes)
     # The first of each kind comes before the second of any.
     return [kind[at] for at in range(max(map(len, kinds))) for kind in kinds if at < len(kind)]
+
+
+def _said_of(problem: str, others: Mapping[str, str]) -> str:
+    """Return a problem, of a missing key what stands in the tensor's place."""
+    key = problem.removesuffix(" is missing")
+    kind = next((kind for path, kind in others.items() if f".{path}".endswith(f".{key}")), None)
+    return problem if kind is None else f"{key} is a {kind}"
 
 
 def _some(wrong: list[str]) -> str:
