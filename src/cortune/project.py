@@ -269,15 +269,6 @@ class Project:
             return self.backbone_stage
         return "tune_pooled" if address.method in POOLED else "tune_network"
 
-    def _maker(self, stage: str, address: Address) -> tuple[str, Address]:
-        """Return the stage that an input stands for, and the address there."""
-        if stage == BACKBONE:
-            return self.backbone_stage, address
-        if stage == NETWORK:
-            address = self.network(address)
-            return self.network_stage(address), address
-        return stage, address
-
     # Transfer.
 
     def target_units(self, target: str, hemisphere: str, roi: str) -> list[Unit]:
@@ -417,9 +408,21 @@ class Project:
 
     def paths(self, given: From, address: Address) -> list[str]:
         """Return the paths of an input for the address of a job."""
-        over = [address] if given.over is None else given.over(self, address)
-        found = [self._path(*self._maker(given.stage, each), given.file) for each in over]
-        return list(dict.fromkeys(found))
+        return list(
+            dict.fromkeys(self._path(*each, given.file) for each in self._made(given, address))
+        )
+
+    def _made(self, given: From, address: Address) -> Iterator[tuple[str, Address]]:
+        """Yield the stage and address of every file of an input."""
+        found = given.addresses(self, address)
+        for each in [found] if isinstance(found, Address) else found:
+            if given.stage == BACKBONE:
+                yield self.backbone_stage, each
+            elif given.stage == NETWORK:
+                network = self.network(each)
+                yield self.network_stage(network), network
+            else:
+                yield given.stage, each
 
     def version(self, name: str, address: Address | None = None) -> str:
         """Return the version of a stage for an address, such as ``1-0a1b2c3d``."""
@@ -524,8 +527,7 @@ class Project:
         if stage.gathers:
             yield from ((each.name, address) for each in self._showing)
         for given in stage.inputs.values():
-            for each in [address] if given.over is None else given.over(self, address):
-                yield self._maker(given.stage, each)
+            yield from self._made(given, address)
 
     @cached_property
     def upstream_versions(self) -> dict[str, list[str]]:

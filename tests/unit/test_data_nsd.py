@@ -35,6 +35,7 @@ from nsd_tree import (
     write_tree,
     write_volume,
 )
+from repeats import ncsnr_from_repeats
 from scipy.io import savemat
 from scipy.stats import zscore
 
@@ -45,8 +46,8 @@ from cortune.data.images import build_cache, open_cache, read_index
 from cortune.data.nsd import NsdReader
 from cortune.data.nsd_average import MeanResponses
 from cortune.data.records import BrickRow
-from cortune.encoding import ncsnr_from_repeats, noise_ceiling
 from cortune.errors import InputError, ResourceError
+from cortune.reliability import noise_ceiling
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("prepare", "1-00000000", 0)

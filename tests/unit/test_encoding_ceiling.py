@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from repeats import ncsnr_from_repeats
 
-from cortune.encoding.ceiling import (
-    ceiling_r,
-    ncsnr_from_repeats,
-    noise_ceiling,
-    noise_normalised_r2,
-)
+from cortune.encoding.ceiling import ceiling_r, noise_normalised_r2
 from cortune.errors import InputError
+from cortune.reliability import noise_ceiling
 
 
 def test_noise_ceiling_is_the_data_sets_formula():

@@ -39,7 +39,7 @@ from cortune.data.nsd_files import (
 )
 from cortune.data.unpickle import load_names
 from cortune.errors import CortuneError
-from cortune.networks.backbones import read_state_dict
+from cortune.networks.weights import read_checkpoint
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8)
@@ -135,8 +135,8 @@ FILES: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object]]]
         text("onset\tduration\ttrial_type\tstim_file\n0\t1\t3\ta/b.png\n"),
         read_events,
     ),
-    "safetensors": ("x.safetensors", lambda path: save_file(weights(), path), read_state_dict),
-    "state dict": ("x.pth", lambda path: torch.save(weights(), path), read_state_dict),
+    "safetensors": ("x.safetensors", lambda path: save_file(weights(), path), read_checkpoint),
+    "state dict": ("x.pth", lambda path: torch.save(weights(), path), read_checkpoint),
     "configuration": ("x.yaml", text("a: &x {b: [1, 2.5]}\nc: *x\n# end\n"), read_yaml),
 }
 

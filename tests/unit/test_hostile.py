@@ -484,7 +484,7 @@ WEIGHTS = {
     "a number that is none": (
         "w.pth", saved(lambda w: {**w, first(w): w[first(w)] * torch.nan}), "NaN",
     ),
-    "text for a tensor": ("w.pth", saved(lambda w: {**w, first(w): "x"}), "without tensors"),
+    "text for a tensor": ("w.pth", saved(lambda w: {**w, first(w): "x"}), "weight is a str"),
     "a list": ("w.pth", saved(lambda w: list(w.values())), "without tensors"),
     "a header of exabytes": ("w.safetensors", header_of(1 << 62), UNSAFE),
     "a header cut off": ("w.safetensors", header_of(1000), UNSAFE),

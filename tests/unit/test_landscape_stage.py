@@ -11,17 +11,14 @@ import pytest
 
 from cortune.artifacts import hdf5_writer, read_provenance
 from cortune.errors import InputError
-from cortune.landscape import (
-    Model,
+from cortune.landscape.dissimilarity import bhattacharyya, with_references
+from cortune.landscape.inpca import inpca
+from cortune.landscape.predictions import Model, open_predictions
+from cortune.landscape.stages import (
     Settings,
-    bhattacharyya,
     compare_predictions,
     embed_networks,
-    inpca,
-    open_predictions,
-    project_networks,
     read_dissimilarity,
-    with_references,
 )
 from cortune.report import landscape_figures
 from cortune.report.style import figure_style
@@ -129,17 +126,6 @@ def test_blocks_read_every_image_once(paths):
     assert len(blocks) > 5
     p = np.stack([predict(model) for model in sorted_models()])
     np.testing.assert_array_equal(np.concatenate(blocks, axis=1), with_references(p, LABELS))
-
-
-def test_new_networks_leave_the_axes_alone(tmp_path, paths):
-    models, coordinates = project_networks(paths[:-2], paths[-2:])
-    assert {model.model for model in models} == {model.model for model in MODELS[-2:]}
-    known = sorted_models(MODELS[:-2])
-    axes = inpca(expected_distance(known))
-    p = with_references(np.stack([predict(m) for m in known]), LABELS).astype(np.float64)
-    for model, found in zip(models, coordinates, strict=True):
-        distance = -np.log(np.sqrt(predict(model) * p).sum(-1)).mean(-1)
-        np.testing.assert_allclose(found[:5], axes.project(distance)[:5], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cortune.landscape import embed
+from cortune.landscape.embeddings import embed
 
 
 def test_umap_keeps_neighbours_and_repeats():

@@ -15,7 +15,7 @@ from cortune.networks.backbones import build_backbone, normalise
 from cortune.networks.device import choose_runtime
 from cortune.networks.heads import Projection, Tagged, pooled_sizes, published_sizes
 from cortune.networks.layers import layer_width
-from cortune.networks.store import load_head, load_network, save_network
+from cortune.networks.store import load_network, save_network
 from cortune.report.style import ordered_methods
 from cortune.tuning import stages
 from cortune.tuning.batches import Batches, SubjectBatches
@@ -107,7 +107,7 @@ def test_regression_predicts_held_out_responses(tmp_path, units, backbone, runti
     history, out = tuned(tmp_path, "regression", units["subj01"], REGRESSION, backbone, runtime)
     assert history["validation_r"].iloc[-1] > 0.5
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
-    assert load_head(out.network)["response_map.weight"].shape == (30, 10)
+    assert load_network(out.network).head["response_map.weight"].shape == (30, 10)
 
 
 def test_regression_measures_are_those_of_its_predictions(units, runtime):
@@ -133,7 +133,7 @@ def test_plus_learns(tmp_path, units, backbone, runtime):
     history, out = tuned(tmp_path, "contrastive_plus", units["subj01"], PLUS, backbone, runtime)
     assert history["validation_bound_nats"].max() > 0.3
     assert history["temperature"].nunique() > 1
-    assert "log_temperature" in load_head(out.network)
+    assert "log_temperature" in load_network(out.network).head
 
 
 def test_keep_best_keeps_the_epoch_of_the_highest_bound(tmp_path, units, backbone, runtime):
@@ -145,7 +145,7 @@ def test_keep_best_keeps_the_epoch_of_the_highest_bound(tmp_path, units, backbon
     rows = unit.rows("validation")
     saved = load_network(out.network)
     task = METHODS["contrastive_plus"].build(saved.backbone, 10, 30, settings)
-    task.model.load_state_dict(load_head(out.network), strict=False)
+    task.model.load_state_dict(load_network(out.network).head, strict=False)
     task.model.eval()
     batches = Batches(unit.images.cache, rows, unit.responses[rows], batch_size=32, seed=0)
     assert task.watch(batches, runtime)["validation_bound_nats"] == pytest.approx(best, abs=1e-4)
@@ -322,7 +322,7 @@ def test_pooled_networks_have_a_response_map_per_subject(
     history = stages.tune_pooled(
         method, units, PUBLISHED, backbone, out, PROVENANCE, runtime, largest_roi=64
     )
-    head = load_head(out.network)
+    head = load_network(out.network).head
     assert head["response_maps.subj01.weight"].shape == (hidden, 30)
     assert head["response_maps.subj02.weight"].shape == (hidden, 20)
     assert history[-1]["validation_bound_nats"] > 0.1
@@ -409,7 +409,7 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
     assert not set(found.identities) & set(found.tuned_on)
     saved = load_network(out.network)
     model = METHODS[method].build(saved.backbone, 10, n_voxels, settings).model
-    missing, unexpected = model.load_state_dict(load_head(out.network), strict=False)
+    missing, unexpected = model.load_state_dict(load_network(out.network).head, strict=False)
     assert not unexpected and all(key.startswith("backbone.") for key in missing)
     model.eval()
     responses = torch.from_numpy(unit.responses[85:])

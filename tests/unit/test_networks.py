@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
+import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -13,12 +17,16 @@ from safetensors.torch import save_file
 from cortune.errors import InputError
 from cortune.networks.backbones import (
     build_backbone,
+    build_options,
     load_backbone,
     normalise,
-    read_state_dict,
+    preprocessing,
+    weights_entry,
 )
+from cortune.networks.families import IMAGENET_MEAN, BackboneFamily, backbone_family, families
 from cortune.networks.layers import captured_layers, check_layers
-from cortune.networks.store import load_head, load_network, n_scores, save_network
+from cortune.networks.store import load_network, n_scores, save_network
+from cortune.networks.weights import read_checkpoint
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("tune_network", "1-00000000", 0)
@@ -101,21 +109,246 @@ def test_random_weights_depend_on_the_seed_only():
     assert not torch.equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("form", ["safetensors", "plain", "wrapped", "module"])
+def prefixed(prefix):
+    return lambda state: {prefix + key: value for key, value in state.items()}
+
+
+def parallel_features(state):
+    """DataParallel around the convolutions alone, as PyTorch's ImageNet example has it."""
+    return {key.replace("features.", "features.module."): value for key, value in state.items()}
+
+
+def averaged_only(state):
+    return {"n_averaged": torch.tensor(3), **prefixed("module.")(state)}
+
+
+FORMS = {
+    "plain": lambda state: state,
+    "wrapped": lambda state: {"state_dict": state, "epoch": 3, "optimizer": {"state": {0: {}}}},
+    "model_state_dict": lambda state: {"model_state_dict": state, "loss": torch.tensor(0.5)},
+    "model": lambda state: {"model": state, "args": {"lr": 0.1}},
+    "module": prefixed("module."),
+    "compiled": prefixed("_orig_mod."),
+    "compiled and parallel": prefixed("module._orig_mod."),
+    "fully sharded": prefixed("_fsdp_wrapped_module."),
+    "parallel features": parallel_features,
+    "model prefix": prefixed("model."),
+    "lightning": lambda state: {
+        "state_dict": prefixed("network.")(state) | {"criterion.weight": torch.ones(3)},
+        "hparams": {"lr": 0.1},
+    },
+    "unknown prefix": prefixed("somebodys.own.encoder."),
+    "averaged model": averaged_only,
+    "beside a head": lambda state: prefixed("backbone.")(state) | {"head.weight": torch.ones(2)},
+    "no counters": lambda state: {k: v for k, v in state.items() if not k.endswith("tracked")},
+    "long counters": lambda state: {
+        key: value.reshape(1) if key.endswith("tracked") else value for key, value in state.items()
+    },
+    "half precision": lambda state: {
+        key: value.to(torch.float16).float() if value.is_floating_point() else value
+        for key, value in state.items()
+    },
+}
+
+
 @pytest.mark.parametrize("name", ["squeezenet1_1", "alexnet_small"])
+@pytest.mark.parametrize("form", FORMS)
 def test_local_weights_in_every_form(tmp_path, form, name):
-    state = build_backbone(name, seed=3, num_classes=7).state_dict()
-    path = tmp_path / ("weights.safetensors" if form == "safetensors" else "weights.pth")
-    if form == "safetensors":
-        save_file(state, path)
-    elif form == "plain":
-        torch.save(state, path)
-    elif form == "wrapped":
-        torch.save({"state_dict": state, "epoch": 3}, path)
-    else:
-        torch.save({f"module.{key}": value for key, value in state.items()}, path)
-    loaded = load_backbone(name, str(path)).state_dict()
+    state = dict(build_backbone(name, seed=3, num_classes=7).state_dict())
+    given = FORMS[form](state)
+    torch.save(given, tmp_path / "weights.pth")
+    loaded = load_backbone(name, str(tmp_path / "weights.pth")).state_dict()
+    kept = given if form == "half precision" else state
+    assert all(torch.equal(loaded[key], kept[key]) for key in state)
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "alexnet_small"])
+@pytest.mark.parametrize("prefix", ["", "module.", "backbone."])
+def test_safetensors_in_every_form(tmp_path, prefix, name):
+    state = dict(build_backbone(name, seed=3, num_classes=7).state_dict())
+    save_file(prefixed(prefix)(state), tmp_path / "weights.safetensors")
+    loaded = load_backbone(name, str(tmp_path / "weights.safetensors")).state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+def test_our_own_network_is_a_backbone(tmp_path):
+    model = build_backbone("alexnet_small", seed=1, num_classes=5)
+    head = {"image_map.weight": torch.randn(3, 5), "log_temperature": torch.tensor(0.1)}
+    path = tmp_path / "network.safetensors"
+    save_network(path, model, PROVENANCE, name="alexnet_small", num_classes=5, head=head)
+    loaded = load_backbone("alexnet_small", str(path)).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "names", [("model", "model_ema"), ("state_dict", "state_dict_ema"), ("module", "ema.module")]
+)
+def test_the_moving_average_is_taken_and_named(tmp_path, caplog, names):
+    raw, average = (dict(build_backbone("alexnet_small", seed=s).state_dict()) for s in (1, 2))
+    torch.save({names[0]: raw, names[1]: average}, tmp_path / "weights.pth")
+    with caplog.at_level(logging.WARNING):
+        loaded = load_backbone("alexnet_small", str(tmp_path / "weights.pth")).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in average.items())
+    assert "moving average" in caplog.text
+
+
+def test_two_networks_in_one_file_are_refused_and_equal_ones_are_not(tmp_path):
+    path = tmp_path / "weights.pth"
+    one, other = (dict(build_backbone("alexnet_small", seed=s).state_dict()) for s in (1, 2))
+    torch.save({"student": one, "teacher": other}, path)
+    with pytest.raises(InputError, match="several networks.*student.*teacher"):
+        load_backbone("alexnet_small", str(path))
+    torch.save({"student": one, "teacher": one}, path)
+    loaded = load_backbone("alexnet_small", str(path)).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in one.items())
+
+
+def seen_by_first_convolution(model, images):
+    seen = []
+    first = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d))
+    handle = first.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0]))
+    with torch.no_grad():
+        scores = model.eval()(images)
+    handle.remove()
+    return seen[0], scores
+
+
+@pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 80)])
+def test_transformed_inputs_come_with_weights_and_travel(tmp_path, name, size):
+    """What torchvision's builders set with weights; the file has their auxiliary classifiers."""
+    from torchvision.models import get_model
+
+    options = {"transform_input": True, "aux_logits": True, "init_weights": False}
+    theirs = get_model(name, weights=None, **options)
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    images = torch.randn(2, 3, size, size)
+    expected = seen_by_first_convolution(theirs, images)
+    ours = load_backbone(name, str(tmp_path / "weights.pth"))
+    torch.testing.assert_close(seen_by_first_convolution(ours, images), expected)
+    assert not ours.aux_logits
+    path = tmp_path / "network.safetensors"
+    save_network(path, ours, PROVENANCE, name=name, num_classes=1000)
+    again = load_network(path).backbone
+    torch.testing.assert_close(seen_by_first_convolution(again, images), expected)
+
+
+def test_a_network_tuned_from_random_weights_sees_untransformed_images(tmp_path):
+    path, images = tmp_path / "network.safetensors", torch.randn(1, 3, 64, 64)
+    save_network(path, build_backbone("googlenet"), PROVENANCE, name="googlenet", num_classes=1000)
+    again = load_backbone("googlenet", str(path))
+    assert torch.equal(seen_by_first_convolution(again, images)[0], images)
+
+
+def test_regnet_is_loaded(tmp_path):
+    state = build_backbone("regnet_y_400mf", seed=1).state_dict()
+    torch.save({"model": state}, tmp_path / "weights.pth")
+    loaded = load_backbone("regnet_y_400mf", str(tmp_path / "weights.pth")).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+def test_densenets_old_keys(tmp_path):
+    state = build_backbone("densenet121", seed=1).state_dict()
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", key): value
+        for key, value in state.items()
+        if not key.endswith("tracked")
+    }
+    assert any(".norm.1." in key for key in old)
+    torch.save({"state_dict": prefixed("module.")(old)}, tmp_path / "weights.pth")
+    loaded = load_backbone("densenet121", str(tmp_path / "weights.pth")).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_vits_old_keys_and_larger_images(tmp_path, metadata):
+    """Torchvision's own files name the MLPs ``linear_1``; SWAG's are for 384 pixels."""
+    model = build_backbone("vit_b_32", image_size=384, num_classes=10)
+    state = model.state_dict()
+    for key in list(state):
+        new = key.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2.")
+        state[new] = state.pop(key)
+    if metadata:
+        for key, value in state._metadata.items():
+            value["version"] = 1 if key.endswith("mlp") else value.get("version")
+    torch.save(state if metadata else dict(state), tmp_path / "weights.pth")
+    loaded = load_backbone("vit_b_32", str(tmp_path / "weights.pth"))
+    expected = model.state_dict()
+    assert all(torch.equal(loaded.state_dict()[key], value) for key, value in expected.items())
+    assert build_options(loaded) == {"image_size": 384}
+
+
+@pytest.mark.parametrize("form", ["plain", "wrapped", "module", "no metadata", "safetensors"])
+def test_versions_of_modules_are_kept_or_filled_in(tmp_path, form):
+    """MNASNet refuses a state dict whose version it is not told."""
+    state = build_backbone("mnasnet0_5", seed=2).state_dict()
+    path = tmp_path / "weights.pth"
+    if form == "safetensors":
+        path = tmp_path / "weights.safetensors"
+        save_file(dict(state), path)
+    elif form == "module":
+        torch.save(torch.nn.DataParallel(build_backbone("mnasnet0_5", seed=2)).state_dict(), path)
+    else:
+        saved = {"wrapped": {"model": state}, "no metadata": dict(state)}.get(form, state)
+        torch.save(saved, path)
+    loaded = load_backbone("mnasnet0_5", str(path)).state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: {k: v for k, v in s.items() if k != "classifier.1.bias"}, "1.bias is missing"),
+        (lambda s: s | {"extra.weight": torch.ones(2)}, "extra.weight is unknown"),
+        (lambda s: s | {"classifier.4.bias": torch.ones(3)}, r"4.bias is \(3,\), not \(256,\)"),
+        (lambda s: s | {"classifier.1.bias": torch.full((256,), torch.nan)}, "NaN or infinity"),
+        (lambda s: {"w": torch.ones(1)}, "no key is the network's"),
+        (lambda s: {"epoch": 3}, "dict without tensors"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, change, words):
+    state = dict(build_backbone("alexnet_small").state_dict())
+    for name in ("", "module."):
+        torch.save(prefixed(name)(change(state)), tmp_path / "weights.pth")
+        with pytest.raises(InputError, match=words):
+            load_backbone("alexnet_small", str(tmp_path / "weights.pth"))
+
+
+def test_a_family_is_one_registration():
+    @backbone_family("flat")
+    class Flat(BackboneFamily):
+        def names(self):
+            return ["flat_linear"]
+
+        def build(self, name, num_classes=4):
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, num_classes))
+
+    try:
+        assert build_backbone("flat_linear")(torch.ones(1, 3, 2, 2)).shape == (1, 4)
+        assert build_backbone("flat/flat_linear", num_classes=2)[1].out_features == 2
+        assert preprocessing("flat_linear", "random").mean == IMAGENET_MEAN
+        with pytest.raises(InputError, match="pretrain"):
+            weights_entry("flat_linear", "IMAGENET1K_V1")
+    finally:
+        del families()["flat"]
+
+
+def test_families_are_known_without_torch():
+    program = (
+        "import sys; from cortune.networks.families import families; print(*families());"
+        "assert not {'torch', 'torchvision'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"alexnet_small", "torchvision"}
+
+
+def test_preprocessing_is_that_of_the_weights():
+    small = preprocessing("alexnet_small", "pretrain")
+    assert (small.input_size, small.interpolation) == (64, "bilinear")
+    swin = preprocessing("swin_t", "IMAGENET1K_V1")
+    assert (swin.interpolation, swin.resize_size, swin.input_size) == ("bicubic", 232, 224)
+    assert preprocessing("torchvision/vit_b_16", "IMAGENET1K_SWAG_E2E_V1").input_size == 384
+    assert preprocessing("resnet18", "my_weights.pth").resize_size == 256
 
 
 class Exploit:
@@ -130,7 +363,7 @@ def test_a_state_dict_with_code_is_refused_and_not_run(tmp_path):
     target = tmp_path / "ran"
     torch.save({"weight": Exploit(str(target))}, tmp_path / "weights.pth")
     with pytest.raises(InputError, match="cannot be read safely"):
-        read_state_dict(tmp_path / "weights.pth")
+        read_checkpoint(tmp_path / "weights.pth")
     assert not target.exists()
 
 
@@ -225,7 +458,7 @@ def test_saved_network_is_the_same_network(tmp_path):
         assert torch.equal(saved.backbone(images), model(images))
     assert saved.tuned_on == ("nsd:00001", "nsd:00002")
     assert torch.equal(
-        load_head(tmp_path / "n.safetensors")["image_map.weight"], head["image_map.weight"]
+        load_network(tmp_path / "n.safetensors").head["image_map.weight"], head["image_map.weight"]
     )
 
 

@@ -19,6 +19,7 @@ from cortune.networks.device import choose_runtime
 from cortune.networks.layers import captured_layers
 from cortune.networks.store import save_network
 from cortune.probes.prepare import central_square, stratified_test
+from cortune.probes.sources import ProbeSource, labelled, probe_source, sources
 from cortune.simulate.scenes import labelled_scenes
 from cortune.versions import Provenance
 
@@ -219,6 +220,9 @@ def test_imagenet_is_read_as_torchvision_lays_it_out(tmp_path):
     np.testing.assert_array_equal(listed.labels, [0, 0, 1, 1])
     assert listed.names()[3] == "val/n02/1.JPEG"
     assert "train" in probes.probe_problems(spec(tmp_path, "imagenet", split="train"))[0]
+    pictures = [tmp_path / "val" / wnid / f"{index}.JPEG" for wnid in wnids for index in (0, 1)]
+    found = probes.source_files(spec(tmp_path, "imagenet"))
+    assert found == sorted([tmp_path / "meta.bin", *pictures])
 
 
 def test_places_and_sun_are_read_as_torchvision_lays_them_out(tmp_path, monkeypatch):
@@ -246,6 +250,8 @@ def test_places_and_sun_are_read_as_torchvision_lays_them_out(tmp_path, monkeypa
     assert probes.probe_problems(spec(places, "places365")) == []
     np.testing.assert_array_equal(listed.labels, [0, 1, 0, 1])
     assert listed.names()[2] == "val_256/2.jpg"
+    read = [*texts, *(f"val_256/{name}" for name in names)]
+    assert probes.source_files(spec(places, "places365")) == sorted(places / name for name in read)
     (sun / "SUN397" / "ClassName.txt").write_text("/a/abbey\n/a/alley\n")
     listed = probes.list_images(spec(sun, "sun397"))
     assert listed.classes == ("abbey", "alley")
@@ -254,6 +260,33 @@ def test_places_and_sun_are_read_as_torchvision_lays_them_out(tmp_path, monkeypa
         for i, n in ((0, 0), (0, 2), (1, 1), (1, 3))
     ]
     assert probes.probe_problems(spec(sun, "sun397")) == []
+    read = [sun / "SUN397" / "ClassName.txt", *listed.files]
+    assert probes.source_files(spec(sun, "sun397")) == sorted(read)
+
+
+def test_a_folders_files_are_its_pictures(folder):
+    (folder / "cat" / "notes.txt").write_text("no picture")
+    found = probes.source_files(spec(folder))
+    assert found == sorted(folder / name / f"{i}.png" for name in ("cat", "dog") for i in range(4))
+    assert probes.source_files(probes.ProbeSpec("scenes", n_images=9, n_classes=3)) == []
+    with pytest.raises(InputError, match="no folder"):
+        probes.source_files(spec(folder / "nowhere"))
+
+
+def test_a_source_is_one_registration(tmp_path):
+    @probe_source("two_files")
+    class TwoFiles(ProbeSource):
+        def listed(self, root, split):
+            files = sorted(root.glob("*.png"))
+            return labelled(root, [(f, i % 2) for i, f in enumerate(files)], ["even", "odd"])
+
+    try:
+        for index in range(4):
+            picture(tmp_path / f"{index}.png")
+        assert probes.probe_problems(spec(tmp_path, "two_files")) == []
+        assert prepare(spec(tmp_path, "two_files"), tmp_path).classes == ("even", "odd")
+    finally:
+        del sources()["two_files"]
 
 
 # The linear probe.
@@ -372,4 +405,6 @@ def test_a_foreign_file_is_no_probe(probed, tmp_path):
     with pytest.raises(InputError, match="did you mean|Did you mean"):
         images, jobs, _ = probed
         runtime = choose_runtime("cpu", "float32", threads=1)
-        probes.probe_network(jobs[0], images, PROVENANCE, runtime, probe="p", layer="classifier.55")
+        probes.probe_networks(
+            jobs[:1], images, PROVENANCE, runtime, probe="p", layer="classifier.55"
+        )

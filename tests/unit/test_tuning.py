@@ -22,7 +22,7 @@ from cortune.data.units import ImageSet, UnitData
 from cortune.errors import CortuneError
 from cortune.networks.backbones import build_backbone
 from cortune.networks.device import choose_runtime
-from cortune.networks.store import load_head, load_network, save_network
+from cortune.networks.store import load_network, save_network
 from cortune.tuning import stages
 from cortune.tuning.batches import Batches
 from cortune.tuning.loop import one_cycle, resume, save_checkpoint, train
@@ -166,7 +166,7 @@ def test_all_weights_are_trained(tmp_path, unit, backbone, runtime):
     before, after = (load_network(p).backbone.state_dict() for p in (backbone, out.network))
     unchanged = [k for k, v in before.items() if v.is_floating_point() and torch.equal(v, after[k])]
     assert unchanged == []
-    assert set(load_head(out.network)) >= {"image_map.weight", "response_maps.both.weight"}
+    assert set(load_network(out.network).head) >= {"image_map.weight", "response_maps.both.weight"}
 
 
 def test_a_network_remembers_what_it_was_tuned_on(tmp_path, unit, backbone, runtime):

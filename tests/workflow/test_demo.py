@@ -17,7 +17,7 @@ import yaml
 from cortune.artifacts import read_provenance
 from cortune.config import Config
 from cortune.data.rois import EARLY
-from cortune.landscape import read_dissimilarity
+from cortune.landscape.stages import read_dissimilarity
 from cortune.versions import Versions
 
 pytestmark = pytest.mark.workflow

@@ -52,8 +52,10 @@ def at(stage, file, over=None):
     given = From(stage, file, over)
 
     def find(wildcards):
-        found = PROJECT.paths(given, Address.of(wildcards))
-        return ancient(found[0]) if over is None else [ancient(path) for path in found]
+        address = Address.of(wildcards)
+        paths = [ancient(path) for path in PROJECT.paths(given, address)]
+        one = isinstance(given.addresses(PROJECT, address), Address)
+        return paths[0] if one else paths
 
     return find
 

@@ -1,11 +1,6 @@
 """Encoding models: responses predicted from features, and how well."""
 
-from cortune.encoding.ceiling import (
-    ceiling_r,
-    ncsnr_from_repeats,
-    noise_ceiling,
-    noise_normalised_r2,
-)
+from cortune.encoding.ceiling import ceiling_r, noise_normalised_r2
 from cortune.encoding.comparison import compare_methods
 from cortune.encoding.folds import PROTOCOLS, Plan, Split
 from cortune.encoding.protocols import Settings, encode, encode_unit, size_curve
@@ -32,8 +27,6 @@ __all__ = [
     "encode_unit",
     "layer_summaries",
     "mean_over_targets",
-    "ncsnr_from_repeats",
-    "noise_ceiling",
     "noise_normalised_r2",
     "read_encoding",
     "read_partition",

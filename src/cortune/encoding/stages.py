@@ -64,30 +64,18 @@ def encode_roi(
     with open_inputs(grams, responses, roi) as inputs:
         target = inputs.target
         single = [name for name in protocols if name != ALL_LAYERS]
+        unit = (inputs.grams, target.values, inputs.sets, settings)
+        options: dict[str, Any] = {
+            "n_folds": n_folds,
+            "noise_ceiling": target.noise_ceiling,
+            "vertices": target.vertices,
+        }
         results: dict[str, UnitEncoding] = {}
         joint: AllLayersEncoding | None = None
         if single:
-            results = encode_unit(
-                inputs.grams,
-                target.values,
-                inputs.sets,
-                settings,
-                protocols=single,
-                n_folds=n_folds,
-                noise_ceiling=target.noise_ceiling,
-                vertices=target.vertices,
-            )
+            results = encode_unit(*unit, protocols=single, **options)
         if ALL_LAYERS in protocols:
-            joint = encode_all_layers(
-                inputs.grams,
-                target.values,
-                inputs.sets,
-                settings,
-                n_folds=n_folds,
-                n_iter=n_iter,
-                noise_ceiling=target.noise_ceiling,
-                vertices=target.vertices,
-            )
+            joint = encode_all_layers(*unit, n_iter=n_iter, **options)
             results[ALL_LAYERS] = joint.encoding
     write_encoding(path, results, provenance, joint)
 

@@ -62,8 +62,9 @@ def bhattacharyya(probabilities: Floats, *, memory_mb: float = 256) -> Dissimila
     InputError
         If there is no image, or a row is not a distribution over the classes.
     """
-    n_models, _, n_classes = _checked_shape(probabilities)
-    step = images_per_block(n_models, n_classes, memory_mb)
+    if probabilities.ndim != 3 or 0 in probabilities.shape:
+        raise _empty(f"an array of shape {probabilities.shape}")
+    step = images_per_block(len(probabilities), probabilities.shape[2], memory_mb)
     blocks = (probabilities[:, at : at + step] for at in range(0, probabilities.shape[1], step))
     return bhattacharyya_of_blocks(blocks, memory_mb=memory_mb)
 
@@ -83,49 +84,24 @@ def bhattacharyya_of_blocks(blocks: Iterable[Floats], *, memory_mb: float = 256)
     InputError
         If there is no image, or a row is not a distribution over the classes.
     """
-    total, n_floored, n_images = _accumulate(((block, None) for block in blocks), memory_mb)
+    total: Any = 0.0
+    n_floored: Any = 0
+    n_images = 0
+    for block in blocks:
+        roots = _roots(block)
+        n_images += len(roots)
+        for affinity in _affinities(roots, memory_mb):
+            n_floored = n_floored + np.count_nonzero(affinity < AFFINITY_FLOOR, axis=0)
+            # Cauchy-Schwarz bounds the affinity by 1; rounding may not.
+            np.clip(affinity, AFFINITY_FLOOR, 1.0, out=affinity)
+            total = total + np.log(affinity, out=affinity).sum(axis=0)
+    if not n_images:
+        raise _empty("no block of images")
     distance = -(total + total.T) / (2 * n_images)
     np.fill_diagonal(distance, 0.0)
     np.abs(distance, out=distance)  # -0.0 between equal models
     off_diagonal = n_floored - np.diag(np.diag(n_floored))
     return Dissimilarity(distance, int(off_diagonal.sum()) // 2)
-
-
-def bhattacharyya_to(new: Floats, known: Floats, *, memory_mb: float = 256) -> Floats:
-    """Return the dissimilarity of new models to known ones, in nats.
-
-    Parameters
-    ----------
-    new : array of shape (n_new, n_images, n_classes)
-    known : array of shape (n_known, n_images, n_classes)
-        The same images and classes.
-    memory_mb : float
-
-    Returns
-    -------
-    array of shape (n_new, n_known), float64
-
-    Raises
-    ------
-    InputError
-        If the two differ in images or classes, or a row is not a distribution.
-    """
-    for probabilities in (new, known):
-        _checked_shape(probabilities)
-    if new.shape[1:] != known.shape[1:]:
-        raise InputError(
-            "predictions of new models",
-            f"{new.shape[1]} images and {new.shape[2]} classes",
-            f"{known.shape[1]} images and {known.shape[2]} classes, as the known models have",
-            "Predict the same test images with every model.",
-        )
-    step = images_per_block(len(new) + len(known), new.shape[2], memory_mb)
-    blocks = (
-        (new[:, at : at + step], known[:, at : at + step]) for at in range(0, new.shape[1], step)
-    )
-    total, _, n_images = _accumulate(blocks, memory_mb)
-    distance: Floats = np.abs(-total / n_images)
-    return distance
 
 
 def mean_dissimilarity(probes: Sequence[Dissimilarity]) -> Dissimilarity:
@@ -169,13 +145,6 @@ def images_per_block(n_models: int, n_classes: int, memory_mb: float) -> int:
     return max(1, int(memory_mb * 1e6 / (40 * n_models * n_classes)))
 
 
-def _checked_shape(probabilities: Floats) -> tuple[int, int, int]:
-    if probabilities.ndim != 3 or 0 in probabilities.shape:
-        raise _empty(f"an array of shape {probabilities.shape}")
-    n_models, n_images, n_classes = probabilities.shape
-    return n_models, n_images, n_classes
-
-
 def _empty(found: str) -> InputError:
     return InputError(
         "predictions",
@@ -183,27 +152,6 @@ def _empty(found: str) -> InputError:
         "(n_models, n_images, n_classes), none of them zero",
         "Probe at least one network on at least one test image.",
     )
-
-
-def _accumulate(
-    blocks: Iterable[tuple[Floats, Floats | None]], memory_mb: float
-) -> tuple[Floats, Ints, int]:
-    """Sum log affinities over images; a pair without a second block is compared to itself."""
-    total: Any = 0.0
-    n_floored: Any = 0
-    n_images = 0
-    for left, right in blocks:
-        roots = _roots(left)
-        others = roots if right is None else _roots(right)
-        n_images += len(roots)
-        for affinity in _affinities(roots, others, memory_mb):
-            n_floored = n_floored + np.count_nonzero(affinity < AFFINITY_FLOOR, axis=0)
-            # Cauchy-Schwarz bounds the affinity by 1; rounding may not.
-            np.clip(affinity, AFFINITY_FLOOR, 1.0, out=affinity)
-            total = total + np.log(affinity, out=affinity).sum(axis=0)
-    if not n_images:
-        raise _empty("no block of images")
-    return total, n_floored, n_images
 
 
 def _roots(probabilities: Floats) -> Floats:
@@ -223,8 +171,8 @@ def _roots(probabilities: Floats) -> Floats:
     return roots
 
 
-def _affinities(left: Floats, right: Floats, memory_mb: float) -> Iterator[Floats]:
-    """Yield affinities of some images at a time, (any, n_left, n_right)."""
-    step = max(1, int(memory_mb * 1e6 / (20 * left.shape[1] * right.shape[1])))
-    for at in range(0, len(left), step):
-        yield left[at : at + step] @ right[at : at + step].transpose(0, 2, 1)
+def _affinities(roots: Floats, memory_mb: float) -> Iterator[Floats]:
+    """Yield affinities of some images at a time, (any, n_models, n_models)."""
+    step = max(1, int(memory_mb * 1e6 / (20 * roots.shape[1] ** 2)))
+    for at in range(0, len(roots), step):
+        yield roots[at : at + step] @ roots[at : at + step].transpose(0, 2, 1)

@@ -31,13 +31,10 @@ class InPCA:
         Column k is axis k; the largest coordinate of each axis is positive.
     eigenvalues : array of shape (n_models,)
         In order of decreasing magnitude; those of imaginary axes are negative.
-    mean_distance : array of shape (n_models,)
-        Mean dissimilarity of each model to all of them, itself included.
     """
 
     coordinates: Floats
     eigenvalues: Floats
-    mean_distance: Floats
 
     @property
     def signs(self) -> Floats:
@@ -57,55 +54,6 @@ class InPCA:
         if not squares.sum():
             return float("nan")
         return float(1 - np.sqrt(squares[n_axes:].sum() / squares.sum()))
-
-    def distances(self, n_axes: int | None = None) -> Floats:
-        """Return the dissimilarities on the first axes, or exactly on all.
-
-        Returns
-        -------
-        array of shape (n_models, n_models)
-        """
-        points, signs = self.coordinates[:, :n_axes], np.sign(self.eigenvalues[:n_axes])
-        norms = np.square(points) @ signs
-        distances: Floats = norms[:, None] + norms - 2 * (points * signs) @ points.T
-        return distances
-
-    def project(self, distances: Floats) -> Floats:
-        """Place models that were not part of the analysis (Gower 1968).
-
-        Parameters
-        ----------
-        distances : array of shape (..., n_models)
-            Dissimilarities of each new model to the known ones, in their order.
-
-        Returns
-        -------
-        array of shape (..., n_models)
-            Coordinates; those of a known model if the distances are its own. Zero on axes
-            without extent.
-
-        Raises
-        ------
-        InputError
-            If the number of distances is not the number of known models.
-        """
-        distances = np.asarray(distances, dtype=np.float64)
-        n_models = len(self.eigenvalues)
-        if distances.shape[-1] != n_models or not np.isfinite(distances).all():
-            raise InputError(
-                "distances of a new model",
-                f"an array of shape {distances.shape}, "
-                f"{np.count_nonzero(~np.isfinite(distances))} entries not finite",
-                f"a finite distance to each of the {n_models} known models",
-                "Compare the new model with every known one.",
-            )
-        # W of the new model against the known ones, up to a constant that axes do not see.
-        inner = -(distances - self.mean_distance) / 2
-        inner -= inner.mean(axis=-1, keepdims=True)
-        signs = self.signs
-        scale = np.divide(signs, np.abs(self.eigenvalues), out=np.zeros(n_models), where=signs != 0)
-        projected: Floats = (inner @ self.coordinates) * scale
-        return projected
 
 
 def inpca(distance: Floats) -> InPCA:
@@ -129,7 +77,7 @@ def inpca(distance: Floats) -> InPCA:
     order = np.lexsort((-eigenvalues, -np.abs(eigenvalues)))
     eigenvalues = eigenvalues[order]
     coordinates = vectors[:, order] * np.sqrt(np.abs(eigenvalues))
-    return InPCA(signed_by_largest(coordinates), eigenvalues, mean)
+    return InPCA(signed_by_largest(coordinates), eigenvalues)
 
 
 def signed_by_largest(coordinates: Floats) -> Floats:
@@ -168,6 +116,6 @@ def checked_distance(distance: Floats) -> Floats:
             f"an array of shape {distance.shape} that is not symmetric, finite and zero on "
             "its diagonal, or has a single row",
             "the dissimilarities of every two of at least two models",
-            "Compute them by cortune.landscape.bhattacharyya.",
+            "Compute them by cortune.landscape.dissimilarity.bhattacharyya.",
         )
     return distance

@@ -137,36 +137,6 @@ def compare_predictions(
     return [*probes[0].models, *REFERENCE_MODELS], mean.distance
 
 
-def project_networks(
-    known: Sequence[PathLike], new: Sequence[PathLike], memory_mb: float = 256
-) -> tuple[list[Model], Floats]:
-    """Place new networks on the inPCA axes of known ones, which stay as they are.
-
-    Parameters
-    ----------
-    known, new : sequence of path
-        One file per probe and network; the same probes and test images.
-    memory_mb : float
-
-    Returns
-    -------
-    models : list of Model, length n_new
-    coordinates : array of shape (n_new, n_known + 2)
-        On the axes of ``inpca`` over the known models, truth and ignorance.
-
-    Raises
-    ------
-    InputError
-        If the files do not fit together.
-    """
-    models, distance = compare_predictions([*known, *new], memory_mb)
-    names = {model.model for probe in open_predictions(new) for model in probe.models}
-    is_new = np.array([model.model in names for model in models])
-    axes = inpca(distance[np.ix_(~is_new, ~is_new)])
-    placed = [model for model in models if model.model in names]
-    return placed, axes.project(distance[np.ix_(is_new, ~is_new)])
-
-
 def dissimilarity_table(models: Sequence[Model], distance: Floats) -> pd.DataFrame:
     """Return ``dissimilarity.csv``: one row per two models."""
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.artifacts import PathLike, write_safetensors
 from cortune.errors import InputError
-from cortune.networks.backbones import build_backbone, class_scores
+from cortune.networks.backbones import build_backbone, build_options, class_scores
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -33,12 +33,15 @@ class SavedNetwork:
     tuned_on : tuple of str
         Identities of the images that tuning saw or selected on; empty if untuned. Nothing
         that scores the network may be among them.
+    head : dict of str to Tensor
+        Parameters of the head that it was tuned with, by name.
     """
 
     backbone: nn.Module
     name: str
     num_classes: int
     tuned_on: tuple[str, ...]
+    head: dict[str, Tensor]
 
 
 def n_scores(model: nn.Module, input_size: int) -> int:
@@ -67,7 +70,10 @@ def save_network(
     tensors = {_BACKBONE + key: value for key, value in backbone.state_dict().items()}
     tensors |= {_HEAD + key: value for key, value in (head or {}).items()}
     arrays = {key: value.detach().cpu().contiguous().numpy() for key, value in tensors.items()}
-    description = {"name": name, "num_classes": num_classes, "tuned_on": sorted(tuned_on)}
+    description: dict[str, Any] = {"name": name, "num_classes": num_classes}
+    description["tuned_on"] = sorted(tuned_on)
+    if options := build_options(backbone):
+        description["options"] = options
     write_safetensors(path, arrays, provenance, network=description)
 
 
@@ -80,22 +86,15 @@ def load_network(path: PathLike) -> SavedNetwork:
         If the file is missing, truncated, or not a network of Cortune.
     """
     tensors, description = _read(path)
-    backbone = build_backbone(description["name"], num_classes=description["num_classes"])
-    backbone.load_state_dict(
-        {key.removeprefix(_BACKBONE): v for key, v in tensors.items() if key.startswith(_BACKBONE)}
-    )
-    return SavedNetwork(
-        backbone.eval(),
-        description["name"],
-        description["num_classes"],
-        tuple(description["tuned_on"]),
-    )
+    name, num_classes = description["name"], description["num_classes"]
+    backbone = build_backbone(name, num_classes=num_classes, **description.get("options", {}))
+    backbone.load_state_dict(_below(_BACKBONE, tensors))
+    tuned_on = tuple(description["tuned_on"])
+    return SavedNetwork(backbone.eval(), name, num_classes, tuned_on, _below(_HEAD, tensors))
 
 
-def load_head(path: PathLike) -> dict[str, Tensor]:
-    """Load the head that a network was tuned with, by parameter name."""
-    tensors, _ = _read(path)
-    return {key.removeprefix(_HEAD): v for key, v in tensors.items() if key.startswith(_HEAD)}
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key[len(prefix) :]: v for key, v in tensors.items() if key.startswith(prefix)}
 
 
 def _read(path: PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +82,7 @@ class LinearProbe:
 
 @dataclass(frozen=True, eq=False)
 class ProbeResult:
-    """A probe of one network, as :func:`probe_network` wrote it.
+    """A probe of one network, as :func:`probe_networks` wrote it.
 
     Parameters
     ----------
@@ -170,46 +172,12 @@ def probe_networks(
     max_iter: int = 1000,
     batch_size: int = 128,
 ) -> None:
-    """Probe several networks with the same images, one after the other.
+    """Fit linear probes on networks' features and write how they classify test images.
 
     Parameters
     ----------
     jobs : sequence of ProbeJob
-    images, provenance, runtime, probe, layer, penalty, max_iter, batch_size
-        As for :func:`probe_network`.
-    """
-    for job in jobs:
-        probe_network(
-            job,
-            images,
-            provenance,
-            runtime,
-            probe=probe,
-            layer=layer,
-            penalty=penalty,
-            max_iter=max_iter,
-            batch_size=batch_size,
-        )
-
-
-def probe_network(
-    job: ProbeJob,
-    images: ProbeImages,
-    provenance: Provenance,
-    runtime: Runtime,
-    *,
-    probe: str,
-    layer: str,
-    penalty: float = 1.0,
-    max_iter: int = 1000,
-    batch_size: int = 128,
-) -> None:
-    """Fit a linear probe on a network's features and write how it classifies test images.
-
-    Parameters
-    ----------
-    job : ProbeJob
-        Its output is an HDF5 file: ``probabilities`` (n_test, n_classes) float32,
+        Each output is an HDF5 file: ``probabilities`` (n_test, n_classes) float32,
         ``labels`` and ``test_rows`` (n_test,), ``weights`` (n_classes, n_features) and
         ``bias`` (n_classes,) of the raw features, ``classes``, and the label of the
         network, the probe, the layer and the fit as attributes.
@@ -227,74 +195,86 @@ def probe_network(
     Raises
     ------
     InputError
-        If the network has no such layer, or its features are not finite.
+        If a network has no such layer, or its features are not finite.
     """
     from cortune.networks.store import load_network
 
-    model = load_network(job.network).backbone
     train, test = np.flatnonzero(~images.test), np.flatnonzero(images.test)
-    scratch = Path(job.output).parent
-    scratch.mkdir(parents=True, exist_ok=True)
-    features = extract_layers(
-        model,
-        [layer],
-        images.cache,
-        np.concatenate([train, test]),
-        runtime,
-        batch_size=batch_size,
-        scratch=scratch,
-        centred=False,
-    )[layer]
-    n_train = len(train)
-    linear = fit_probe(features[:n_train], images.labels[train], penalty=penalty, max_iter=max_iter)
-    with hdf5_writer(job.output, provenance) as file:
-        file["probabilities"] = linear.probabilities(features[n_train:]).astype(np.float32)
-        file["labels"] = images.labels[test]
-        file["test_rows"] = test
-        file["weights"] = linear.weights
-        file["bias"] = linear.bias
-        file["classes"] = np.char.encode(np.array(images.classes), "utf-8")
-        file.attrs.update(asdict(job.label))
-        file.attrs.update(
-            probe=probe,
-            layer=layer,
-            n_train=n_train,
-            n_iter=linear.n_iter,
-            converged=linear.converged,
+    rows, n_train = np.concatenate([train, test]), len(train)
+    for job in jobs:
+        scratch = Path(job.output).parent
+        scratch.mkdir(parents=True, exist_ok=True)
+        features = extract_layers(
+            load_network(job.network).backbone,
+            [layer],
+            images.cache,
+            rows,
+            runtime,
+            batch_size=batch_size,
+            scratch=scratch,
+            centred=False,
+        )[layer]
+        linear = fit_probe(
+            features[:n_train], images.labels[train], penalty=penalty, max_iter=max_iter
         )
+        with hdf5_writer(job.output, provenance) as file:
+            file["probabilities"] = linear.probabilities(features[n_train:]).astype(np.float32)
+            file["labels"] = images.labels[test]
+            file["test_rows"] = test
+            file["weights"] = linear.weights
+            file["bias"] = linear.bias
+            file["classes"] = np.char.encode(np.array(images.classes), "utf-8")
+            file.attrs.update(asdict(job.label))
+            file.attrs.update(
+                probe=probe,
+                layer=layer,
+                n_train=n_train,
+                n_iter=linear.n_iter,
+                converged=linear.converged,
+            )
+
+
+@contextmanager
+def network_artifact(path: PathLike, what: str, stage: str) -> Iterator[tuple[Any, NetworkLabel]]:
+    """Open what a stage wrote of one network; yield the file and the network's label.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or truncated, or a field that the block asks for is.
+    """
+    with hdf5_reader(path) as file:
+        try:
+            names = NetworkLabel.__annotations__
+            yield file, NetworkLabel(**{key: str(file.attrs[key]) for key in names})
+        except KeyError as error:
+            raise InputError(
+                path,
+                f"no {what} of a network ({error.args[0]})",
+                f"an artifact of {stage}",
+                "Remove it and run the workflow again: it will be rebuilt.",
+            ) from error
 
 
 def read_probe_result(path: PathLike) -> ProbeResult:
-    """Read the artifact of :func:`probe_network`.
+    """Read an artifact of :func:`probe_networks`.
 
     Raises
     ------
     InputError
         If the file is missing, truncated or no such artifact.
     """
-    with hdf5_reader(path) as file:
+    with network_artifact(path, "probe", "probe_network") as (file, label):
         attrs = file.attrs
-        try:
-            return ProbeResult(
-                NetworkLabel(**{key: str(attrs[key]) for key in NetworkLabel.__annotations__}),
-                str(attrs["probe"]),
-                str(attrs["layer"]),
-                tuple(np.char.decode(file["classes"][:], "utf-8").tolist()),
-                LinearProbe(
-                    file["weights"][:],
-                    file["bias"][:],
-                    int(attrs["n_iter"]),
-                    bool(attrs["converged"]),
-                ),
-                file["probabilities"][:],
-                file["labels"][:],
-                file["test_rows"][:],
-                int(attrs["n_train"]),
-            )
-        except KeyError as error:
-            raise InputError(
-                path,
-                f"no probe of a network ({error.args[0]})",
-                "an artifact of probe_network",
-                "Remove it and run the workflow again: it will be rebuilt.",
-            ) from error
+        n_iter, converged = int(attrs["n_iter"]), bool(attrs["converged"])
+        return ProbeResult(
+            label,
+            str(attrs["probe"]),
+            str(attrs["layer"]),
+            tuple(np.char.decode(file["classes"][:], "utf-8").tolist()),
+            LinearProbe(file["weights"][:], file["bias"][:], n_iter, converged),
+            file["probabilities"][:],
+            file["labels"][:],
+            file["test_rows"][:],
+            int(attrs["n_train"]),
+        )

@@ -6,17 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from cortune.artifacts import PathLike, write_csv
-from cortune.probes.linear import read_probe_result
+from cortune.probes.linear import NetworkLabel, read_probe_result
 from cortune.versions import Provenance
 
 COLUMNS = (
     "probe",
-    "model",
-    "dataset",
-    "subject",
-    "hemisphere",
-    "roi",
-    "method",
+    *NetworkLabel.__annotations__,
     "layer",
     "n_classes",
     "n_train",
@@ -43,7 +38,7 @@ def tabulate_probes(artifacts: Iterable[PathLike], path: PathLike, provenance: P
     Parameters
     ----------
     artifacts : iterable of path
-        Files of :func:`cortune.probes.probe_network`.
+        Files of :func:`cortune.probes.probe_networks`.
     path : path
         Columns :data:`COLUMNS`; ``ci_low`` and ``ci_high`` are Wilson's 95 % interval.
     provenance : Provenance

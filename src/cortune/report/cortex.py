@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cortune.artifacts import PathLike, hdf5_reader, save_figure
 from cortune.data.rois import HEMISPHERES, STREAMS
 from cortune.errors import InputError
+from cortune.report.panels import canvas
 from cortune.report.style import figure_style
 from cortune.simulate.surface import N_FSAVERAGE, sphere
 from cortune.tuning.methods import UNTUNED
@@ -303,23 +304,23 @@ def cortex_figure(
     mesh : Mesh
     """
     from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
 
     n_rows, n_columns = len(maps), len(VIEWS) * len(SIDES)
-    figure = Figure(figsize=(1.9 * n_columns + 0.9, 1.75 * n_rows + 0.6))
+    figure = canvas(1.9 * n_columns + 0.9, 1.75 * n_rows + 0.6)
     axes = figure.subplots(n_rows, n_columns, subplot_kw={"projection": "3d"}, squeeze=False)
     for row, (title, values) in zip(axes, maps.items(), strict=True):
         colours, norm = _scale(title, values)
         columns = [(hemisphere, view) for hemisphere in SIDES for view in VIEWS]
-        for ax, (hemisphere, view) in zip(row, columns, strict=True):
-            _panel(ax, figure, mesh, hemisphere, view, values[hemisphere], colours, norm)
-            _draw_outlines(ax, figure, mesh, hemisphere, view, outlines.get(hemisphere, {}))
+        for ax, (hemisphere, side) in zip(row, columns, strict=True):
+            view = {"hemi": SIDES[hemisphere], "view": side, "axes": ax, "figure": figure}
+            _panel(values[hemisphere], view, mesh, colours, norm)
+            _draw_outlines(outlines.get(hemisphere, {}), view, mesh)
         bar = figure.colorbar(
             ScalarMappable(norm, colours), ax=row.tolist(), shrink=0.7, pad=0.01, aspect=14
         )
         bar.set_label(title.replace(", ", "\n"), fontsize=8)
-    for ax, (hemisphere, view) in zip(axes[0], columns, strict=True):
-        ax.set_title(f"{SIDES[hemisphere]}, {view}", fontsize=9, loc="center", pad=-4)
+    for ax, (hemisphere, side) in zip(axes[0], columns, strict=True):
+        ax.set_title(f"{SIDES[hemisphere]}, {side}", fontsize=9, loc="center", pad=-4)
     figure.suptitle(
         f"mean over subjects, {mesh.name}; outlines: ROIs of half the subjects", fontsize=9
     )
@@ -338,62 +339,35 @@ def _scale(title: str, values: Mapping[str, NDArray[np.float64]]) -> tuple[str, 
     return "inferno", Normalize(0, max(high, 1e-3))
 
 
-def _panel(
-    ax: Any,
-    figure: Figure,
-    mesh: Mesh,
-    hemisphere: str,
-    view: str,
-    values: Any,
-    colours: str,
-    norm: Any,
-) -> None:
+def _panel(values: Any, view: Mapping[str, Any], mesh: Mesh, colours: str, norm: Any) -> None:
     from nilearn import plotting
 
-    side = SIDES[hemisphere]
     plotting.plot_surf_stat_map(
-        mesh.files[f"infl_{side}"],
+        mesh.files[f"infl_{view['hemi']}"],
         values,
-        hemi=side,
-        view=view,
-        bg_map=mesh.files[f"sulc_{side}"],
+        bg_map=mesh.files[f"sulc_{view['hemi']}"],
         bg_on_data=False,
-        axes=ax,
-        figure=figure,
         colorbar=False,
         cmap=colours,
         vmin=norm.vmin,
         vmax=norm.vmax,
         threshold=None,
+        **view,
     )
-    ax.set_box_aspect(None, zoom=1.45)
+    view["axes"].set_box_aspect(None, zoom=1.45)
 
 
 def _draw_outlines(
-    ax: Any,
-    figure: Figure,
-    mesh: Mesh,
-    hemisphere: str,
-    view: str,
-    outlines: Mapping[str, NDArray[np.int64]],
+    outlines: Mapping[str, NDArray[np.int64]], view: Mapping[str, Any], mesh: Mesh
 ) -> None:
     from nilearn import plotting
 
-    side = SIDES[hemisphere]
+    surface = mesh.files[f"infl_{view['hemi']}"]
     for vertices in outlines.values():
         labels = np.zeros(mesh.n_vertices, int)
         labels[vertices] = 1
         try:
-            plotting.plot_surf_contours(
-                mesh.files[f"infl_{side}"],
-                labels,
-                levels=[1],
-                colors=[_OUTLINE],
-                hemi=side,
-                view=view,
-                axes=ax,
-                figure=figure,
-            )
+            plotting.plot_surf_contours(surface, labels, levels=[1], colors=[_OUTLINE], **view)
         except ValueError:
             # nilearn outlines regions only: a few scattered vertices are none.
             continue

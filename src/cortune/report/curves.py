@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cortune.artifacts import PathLike, save_figure, write_csv
@@ -11,8 +10,9 @@ from cortune.data.rois import GROUPS
 from cortune.encoding.curves import read_size_curve
 from cortune.encoding.scores import mean_over_targets
 from cortune.report.gains import over_untuned
-from cortune.report.style import METHOD_COLOURS, figure_style, ordered_methods, ordered_rois
-from cortune.report.tables import EncodedUnit
+from cortune.report.panels import canvas, colour_of
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
+from cortune.report.tables import NAMES, EncodedUnit, unit_names
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -20,17 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = [
-    "dataset",
-    "subject",
-    "hemisphere",
-    "roi",
-    "method",
-    "n_images_fit",
-    "r_mean",
-    "r_ci_low",
-    "r_ci_high",
-]
+COLUMNS = [*NAMES, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high"]
 _UNIT = ["subject", "hemisphere", "roi", "n_images_fit"]
 _PER_ROW = 4
 
@@ -51,7 +41,7 @@ def tabulate_size_curve(
 
     rows = []
     for unit in units:
-        names = {key: value for key, value in asdict(unit).items() if key != "path"}
+        names = unit_names(unit)
         for size, encoding in read_size_curve(unit.path).items():
             low, high = encoding.interval
             r_mean = float(mean_over_targets(encoding.r))
@@ -90,13 +80,11 @@ def size_curves(table: pd.DataFrame) -> Figure:
     Figure
         Above, accuracy and gain by group of ROIs; below, accuracy by ROI.
     """
-    from matplotlib.figure import Figure
-
     rois = ordered_rois(table["roi"])
     groups = _groups(rois)
     n_rows = -(-len(rois) // _PER_ROW)
     heights = [2.3 * len(groups) + 0.4, 2.1 * n_rows + 0.4]
-    figure = Figure(figsize=(9.2, sum(heights) + 0.3))
+    figure = canvas(9.2, sum(heights) + 0.3)
     above, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     _draw_groups(above, table, groups)
     _draw_rois(below, table, rois, n_rows)
@@ -166,7 +154,7 @@ def _panel(ax: Axes, table: pd.DataFrame, title: str) -> None:
     sizes: set[float] = set()
     for method in ordered_methods(table["method"]):
         line = curve(table[table["method"] == method])
-        colour, n = METHOD_COLOURS[method], line["n_images_fit"]
+        colour, n = colour_of(method), line["n_images_fit"]
         ax.fill_between(n, line["low"], line["high"], color=colour, alpha=0.15, lw=0)
         ax.plot(n, line["mean"], "o-", ms=3, lw=1.3, color=colour, label=method)
         sizes.update(n)

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cortune.artifacts import PathLike, save_figure
-from cortune.report.style import (
-    CEILING,
-    METHOD_COLOURS,
-    SUBJECT_MARKERS,
-    figure_style,
-    ordered_methods,
-    ordered_rois,
+from cortune.report.panels import (
+    HEMISPHERES,
+    canvas,
+    colour_of,
+    legend,
+    line_handle,
+    method_patches,
+    side_by_side,
+    subject_handles,
+    subject_marker,
 )
+from cortune.report.style import CEILING, figure_style, ordered_methods, ordered_rois
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-HEMISPHERES = {"lh": "left hemisphere", "rh": "right hemisphere"}
 
 
 class EncodingFigures(Protocol):
@@ -75,12 +77,11 @@ def accuracy_by_roi(units: pd.DataFrame) -> Figure:
     units : DataFrame
         Rows of ``encoding.csv`` under one protocol.
     """
-    from matplotlib.figure import Figure
-
     rois = ordered_rois(units["roi"])
     methods = ordered_methods(units["method"])
+    subjects = sorted(units["subject"].unique())
     width = 0.8 / len(methods)
-    figure = Figure(figsize=(max(6.5, 1.1 * len(rois) * len(methods) * 0.5 + 2), 5))
+    figure = canvas(max(6.5, 1.1 * len(rois) * len(methods) * 0.5 + 2), 5)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     for ax, (hemisphere, title) in zip(axes, HEMISPHERES.items(), strict=True):
         of_side = units[units["hemisphere"] == hemisphere]
@@ -91,40 +92,27 @@ def accuracy_by_roi(units: pd.DataFrame) -> Figure:
                 ax.hlines(ceiling, column - 0.42, column + 0.42, color=CEILING, lw=1.5)
             for index, method in enumerate(methods):
                 rows = here[here["method"] == method].sort_values("subject")
-                x = column + (index - (len(methods) - 1) / 2) * width
-                ax.bar(x, rows["r_mean"].mean(), 0.9 * width, color=_colour(method), alpha=0.35)
+                x = column + side_by_side(index, len(methods), width)
+                ax.bar(x, rows["r_mean"].mean(), 0.9 * width, color=colour_of(method), alpha=0.35)
                 offsets = (
                     (rows["subject"].rank(method="dense") - (len(rows) + 1) / 2) * 0.14 * width
                 )
                 for (_, row), offset in zip(rows.iterrows(), offsets, strict=True):
-                    _point(ax, x + offset, row, method, _marker(units, row["subject"]))
+                    _point(ax, x + offset, row, method, subject_marker(subjects, row["subject"]))
         ax.set_title(title)
         ax.set_ylabel("encoding accuracy (mean r)")
         ax.axhline(0, color="black", lw=0.6)
         ax.set_xticks(range(len(rois)), rois)
-    _legend(figure, units, methods)
+    handles = method_patches(methods, alpha=0.6)
+    if units["ceiling_r_mean"].notna().any():
+        handles.append(line_handle("noise ceiling", CEILING))
+    legend(figure, handles + subject_handles(subjects), 6)
     return figure
 
 
 def _point(ax: Any, x: float, row: Any, method: str, marker: str) -> None:
-    ax.vlines(x, row["r_ci_low"], row["r_ci_high"], color=_colour(method), lw=1)
-    ax.plot(x, row["r_mean"], marker, color=_colour(method), ms=4, mec="white", mew=0.4)
-
-
-def _legend(figure: Figure, units: pd.DataFrame, methods: list[str]) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = [Patch(color=_colour(m), alpha=0.6, label=m) for m in methods]
-    if units["ceiling_r_mean"].notna().any():
-        handles.append(Line2D([], [], color=CEILING, label="noise ceiling"))
-    subjects = sorted(units["subject"].unique())
-    if len(subjects) <= len(SUBJECT_MARKERS):
-        handles += [
-            Line2D([], [], ls="", marker=_marker(units, s), color="black", ms=4, label=s)
-            for s in subjects
-        ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    ax.vlines(x, row["r_ci_low"], row["r_ci_high"], color=colour_of(method), lw=1)
+    ax.plot(x, row["r_mean"], marker, color=colour_of(method), ms=4, mec="white", mew=0.4)
 
 
 def layer_profile(layers: pd.DataFrame) -> Figure:
@@ -136,13 +124,11 @@ def layer_profile(layers: pd.DataFrame) -> Figure:
         Rows of ``encoding_layers.csv`` under one protocol. Lines are means over subjects
         and hemispheres, bands span them.
     """
-    from matplotlib.figure import Figure
-
     rois = ordered_rois(layers["roi"])
     names = list(dict.fromkeys(layers["layer"]))
     columns = min(len(rois), 4)
     n_rows = -(-len(rois) // columns)
-    figure = Figure(figsize=(2.6 * columns + 0.6, 2.3 * n_rows + 0.9))
+    figure = canvas(2.6 * columns + 0.6, 2.3 * n_rows + 0.9)
     axes = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for ax, roi in zip(axes, rois, strict=False):
         here = layers[layers["roi"] == roi]
@@ -152,10 +138,19 @@ def layer_profile(layers: pd.DataFrame) -> Figure:
             )
             r = r.reindex(names)
             ax.fill_between(
-                range(len(names)), r.min(axis=1), r.max(axis=1), color=_colour(method), alpha=0.15
+                range(len(names)),
+                r.min(axis=1),
+                r.max(axis=1),
+                color=colour_of(method),
+                alpha=0.15,
             )
             ax.plot(
-                range(len(names)), r.mean(axis=1), "o-", ms=3, color=_colour(method), label=method
+                range(len(names)),
+                r.mean(axis=1),
+                "o-",
+                ms=3,
+                color=colour_of(method),
+                label=method,
             )
         if here["ceiling_r_mean"].notna().any():
             ax.axhline(here["ceiling_r_mean"].mean(), color=CEILING, lw=1.2, label="noise ceiling")
@@ -177,14 +172,12 @@ def voxel_scatter(voxels: pd.DataFrame) -> Figure:
     voxels : DataFrame
         Rows of ``encoding_voxels.parquet`` under one protocol.
     """
-    from matplotlib.figure import Figure
-
     rois = ordered_rois(voxels["roi"].unique())
     tuned = [method for method in ordered_methods(voxels["method"]) if method != UNTUNED]
     index = ["subject", "hemisphere", "roi", "vertex"]
     wide = voxels.pivot_table(index=index, columns="method", values="r", observed=True)
     n_rows, n_columns = max(len(tuned), 1), len(rois)
-    figure = Figure(figsize=(2.1 * n_columns + 0.6, 2.2 * n_rows + 0.6))
+    figure = canvas(2.1 * n_columns + 0.6, 2.2 * n_rows + 0.6)
     axes = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
     if UNTUNED not in wide or not tuned:
         axes[0, 0].set_title("Nothing to compare: needs `untuned` and a tuned method")
@@ -195,7 +188,7 @@ def voxel_scatter(voxels: pd.DataFrame) -> Figure:
             here = wide.xs(roi, level="roi")
             better = float((here[method] > here[UNTUNED]).mean())
             ax.plot([low, high], [low, high], color="black", lw=0.6)
-            ax.scatter(here[UNTUNED], here[method], s=4, alpha=0.4, lw=0, color=_colour(method))
+            ax.scatter(here[UNTUNED], here[method], s=4, alpha=0.4, lw=0, color=colour_of(method))
             ax.set_title(f"{roi}: {better:.0%} better")
             ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         row[0].set_ylabel(f"r, {method}")
@@ -210,12 +203,10 @@ def protocol_optimism(units: pd.DataFrame) -> Figure:
     What lies above the diagonal of ``published`` is the price of choosing penalty and
     layer on the scores that are reported.
     """
-    from matplotlib.figure import Figure
-
     protocols = [p for p in dict.fromkeys(units["protocol"]) if p != "heldout_cv"]
     index = ["subject", "hemisphere", "roi", "method"]
     wide = units.pivot_table(index=index, columns="protocol", values="r_mean")
-    figure = Figure(figsize=(3.2 * max(len(protocols), 1) + 0.8, 3.6))
+    figure = canvas(3.2 * max(len(protocols), 1) + 0.8, 3.6)
     axes = figure.subplots(1, max(len(protocols), 1), squeeze=False)[0]
     for ax, protocol in zip(axes, protocols, strict=False):
         if "heldout_cv" not in wide:
@@ -225,19 +216,15 @@ def protocol_optimism(units: pd.DataFrame) -> Figure:
         for method in ordered_methods(units["method"]):
             here = wide.xs(method, level="method")
             ax.plot(
-                here["heldout_cv"], here[protocol], "o", ms=4, color=_colour(method), label=method
+                here["heldout_cv"],
+                here[protocol],
+                "o",
+                ms=4,
+                color=colour_of(method),
+                label=method,
             )
         gap = float((wide[protocol] - wide["heldout_cv"]).mean())
         ax.set_title(f"{protocol}: {gap:+.3f} on average")
         ax.set(xlabel="mean r, heldout_cv", ylabel=f"mean r, {protocol}", aspect="equal")
         ax.legend()
     return figure
-
-
-def _colour(method: str) -> str:
-    return METHOD_COLOURS[method]
-
-
-def _marker(table: pd.DataFrame, subject: str) -> str:
-    position = sorted(table["subject"].unique()).index(subject)
-    return SUBJECT_MARKERS[position % len(SUBJECT_MARKERS)]

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cortune.artifacts import PathLike, save_figure, write_csv
 from cortune.information import bound_information
-from cortune.report.encoding_figures import HEMISPHERES
-from cortune.report.style import (
-    METHOD_COLOURS,
-    SUBJECT_MARKERS,
-    figure_style,
-    ordered_methods,
-    ordered_rois,
+from cortune.report.panels import (
+    HEMISPHERES,
+    canvas,
+    colour_of,
+    legend,
+    line_handle,
+    method_patches,
+    notice,
+    side_by_side,
+    subject_handles,
+    subject_marker,
 )
-from cortune.report.tables import EncodedUnit, encoded_units
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
+from cortune.report.tables import NAMES, EncodedUnit, encoded_units, unit_names
 from cortune.tuning.embeddings import embedded_subjects, read_embedding
 from cortune.versions import Provenance
 
@@ -27,17 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = [
-    "dataset",
-    "subject",
-    "hemisphere",
-    "roi",
-    "method",
-    "mi_lower_bound_nats",
-    "temperature",
-    "log_k",
-    "n_images",
-]
+COLUMNS = [*NAMES, "mi_lower_bound_nats", "temperature", "log_k", "n_images"]
 
 
 def embedded_units(paths: Iterable[str]) -> list[EncodedUnit]:
@@ -67,8 +62,7 @@ def tabulate_information(
     rows = []
     for unit in units:
         bound = bound_information(read_embedding(unit.path, unit.subject), provenance.seed)
-        names = {key: value for key, value in asdict(unit).items() if key != "path"}
-        rows.append(names | {"mi_lower_bound_nats": bound.nats} | asdict(bound))
+        rows.append(unit_names(unit) | {"mi_lower_bound_nats": bound.nats} | asdict(bound))
     write_csv(path, pd.DataFrame(rows, columns=COLUMNS), provenance)
 
 
@@ -97,15 +91,11 @@ def information_by_roi(table: pd.DataFrame) -> Figure:
     table : DataFrame
         ``information.csv``; it may have no rows.
     """
-    from matplotlib.figure import Figure
-
     if table.empty:
-        figure = Figure(figsize=(5, 2))
-        figure.subplots().set_title("No method with a contrastive head")
-        return figure
+        return notice("No method with a contrastive head")
     rois, methods = ordered_rois(table["roi"]), ordered_methods(table["method"])
     subjects = sorted(table["subject"].unique())
-    figure = Figure(figsize=(max(6.5, 0.4 * len(rois) * (len(methods) + 1) + 1.5), 5))
+    figure = canvas(max(6.5, 0.4 * len(rois) * (len(methods) + 1) + 1.5), 5)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     for ax, (hemisphere, title) in zip(axes, HEMISPHERES.items(), strict=True):
         here = table[table["hemisphere"] == hemisphere]
@@ -130,29 +120,20 @@ def _bars(
     width = 0.8 / len(methods)
     spread = np.linspace(-0.3, 0.3, len(subjects)) * width if len(subjects) > 1 else [0.0]
     for index, method in enumerate(methods):
-        colour = METHOD_COLOURS[method]
-        x = column + (index - (len(methods) - 1) / 2) * width
+        colour = colour_of(method)
+        x = column + side_by_side(index, len(methods), width)
         nats = table[table["method"] == method].set_index("subject")["mi_lower_bound_nats"]
         ax.bar(x, nats.mean(), 0.9 * width, color=colour, alpha=0.35)
-        for offset, (position, subject) in zip(spread, enumerate(subjects), strict=True):
+        for offset, subject in zip(spread, subjects, strict=True):
             if subject in nats.index:
-                marker = SUBJECT_MARKERS[position % len(SUBJECT_MARKERS)]
+                marker = subject_marker(subjects, subject)
                 ax.plot(x + offset, nats[subject], marker, color=colour, ms=4, mec="white", mew=0.4)
 
 
 def _legend(figure: Figure, table: pd.DataFrame, methods: list[str], subjects: list[str]) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     low, high = table["log_k"].min(), table["log_k"].max()
     most = f"{low:.2f}" if high - low < 0.005 else f"{low:.2f} to {high:.2f}"
-    handles: list[Any] = [Patch(color=METHOD_COLOURS[m], alpha=0.6, label=m) for m in methods]
     seen = "" if figure.axes[0].get_ylim()[1] > low else " (off the axis)"
     label = f"log K, the most it can say: {most} nats{seen}"
-    handles.append(Line2D([], [], color="black", lw=0.8, ls=":", label=label))
-    if len(subjects) <= len(SUBJECT_MARKERS):
-        handles += [
-            Line2D([], [], ls="", marker=SUBJECT_MARKERS[i], color="black", ms=4, label=subject)
-            for i, subject in enumerate(subjects)
-        ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
+    handles = [*method_patches(methods, alpha=0.6), line_handle(label, "black", lw=0.8, ls=":")]
+    legend(figure, handles + subject_handles(subjects), 5)

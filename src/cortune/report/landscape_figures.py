@@ -9,10 +9,11 @@ import numpy as np
 
 from cortune.artifacts import PathLike, save_figure
 from cortune.data.rois import FAMILIES
-from cortune.landscape import IGNORANCE, TRUTH, average_linkage, read_dissimilarity
-from cortune.landscape.dissimilarity import REFERENCES, Floats
-from cortune.report.encoding_figures import HEMISPHERES
-from cortune.report.style import METHOD_COLOURS, figure_style, ordered_methods, ordered_rois
+from cortune.landscape.dissimilarity import IGNORANCE, REFERENCES, TRUTH, Floats
+from cortune.landscape.stages import read_dissimilarity
+from cortune.landscape.statistics import average_linkage
+from cortune.report.panels import HEMISPHERES, canvas, colour_of, notice, patches
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
 
@@ -80,12 +81,10 @@ def inpca_map(table: pd.DataFrame) -> Figure:
         Rows of ``landscape.csv`` of that space; it may have none.
     """
     if table.empty:
-        return _nothing("No inPCA space")
-    from matplotlib.figure import Figure
-
+        return notice("No inPCA space")
     networks = table[~table["model"].isin(REFERENCES)]
     pairs = [(1, k) for k in (2, 3) if table[f"axis_{k}"].notna().all()] or [(1, 1)]
-    figure = Figure(figsize=(4.1 * len(pairs), 8.2))
+    figure = canvas(4.1 * len(pairs), 8.2)
     axes = figure.subplots(2, len(pairs), squeeze=False)
     stress = 100 * table["explained_stress"].iloc[0]
     for row, (shown, title) in zip(
@@ -113,11 +112,9 @@ def other_maps(table: pd.DataFrame) -> Figure:
         Rows of ``landscape.csv`` of other spaces than inPCA; it may have none.
     """
     if table.empty:
-        return _nothing("No other space than inPCA")
-    from matplotlib.figure import Figure
-
+        return notice("No other space than inPCA")
     spaces = [space for space in _SPACES if space in set(table["space"])]
-    figure = Figure(figsize=(4.1 * len(spaces) + (len(spaces) == 1) * 2.5, 8.2))
+    figure = canvas(4.1 * len(spaces) + (len(spaces) == 1) * 2.5, 8.2)
     for column, space in zip(figure.subplots(2, len(spaces), squeeze=False).T, spaces, strict=True):
         here = table[table["space"] == space]
         stress = here["explained_stress"].iloc[0]
@@ -143,7 +140,7 @@ def _scatter(ax: Axes, table: pd.DataFrame, x: int, y: int) -> None:
             marker = _REFERENCE_MARKERS[row.model]
             ax.scatter(*at, s=1.5 * size, marker=marker, color="black", zorder=3)
         else:
-            edge = METHOD_COLOURS.get(row.method, "black")
+            edge = colour_of(row.method) if row.method else "black"
             face = colours.get(row.roi, "white")
             style = {"marker": MARKERS[row.hemisphere], "linewidths": 1.3, "alpha": 0.9}
             ax.scatter(*at, s=size, facecolor=face, edgecolor=edge, **style)
@@ -185,14 +182,11 @@ def roi_colours(rois: Iterable[str]) -> dict[str, Any]:
 
 def _legend(figure: Figure, table: pd.DataFrame, n_columns: int) -> None:
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
     style: dict[str, Any]
-    handles: list[Any] = [
-        Patch(color=colour, label=roi) for roi, colour in roi_colours(table["roi"]).items()
-    ]
+    handles = patches(roi_colours(table["roi"]).items())
     for method in ordered_methods(table["method"]):
-        edge = METHOD_COLOURS[method]
+        edge = colour_of(method)
         style = {"ls": "", "marker": "o", "mfc": "white", "mec": edge, "mew": 1.6}
         handles.append(Line2D([], [], label=method, **style))
     for hemisphere in (*HEMISPHERES, ""):
@@ -219,13 +213,12 @@ def clustered_distances(names: Sequence[str], distance: Floats, landscape: pd.Da
     """
     kept = [index for index, name in enumerate(names) if name not in REFERENCES]
     if len(kept) < 2:
-        return _nothing("A single network: nothing to cluster")
-    from matplotlib.figure import Figure
+        return notice("A single network: nothing to cluster")
     from scipy.cluster.hierarchy import dendrogram
 
     tree = average_linkage(distance[np.ix_(kept, kept)])
     size = float(np.clip(0.11 * len(kept), 3.6, 9))
-    figure = Figure(figsize=(size + 3.6, size + 2.4))
+    figure = canvas(size + 3.6, size + 2.4)
     grid = figure.add_gridspec(
         2, 4, width_ratios=[0.16, 0.1, 1, 0.03], height_ratios=[0.16, 1], wspace=0.01, hspace=0.01
     )
@@ -267,7 +260,7 @@ def _strips(ax: Axes, labels: pd.DataFrame) -> None:
     palettes: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("roi", roi_colours(labels["roi"])),
         ("hemisphere", _SIDES),
-        ("method", METHOD_COLOURS),
+        ("method", {m: colour_of(m) for m in ordered_methods(labels["method"])}),
     )
     pixels = [
         [to_rgb(palette.get(value, "white")) for value in labels[column]]
@@ -282,20 +275,9 @@ def _strips(ax: Axes, labels: pd.DataFrame) -> None:
 
 
 def _strip_legend(figure: Figure, labels: pd.DataFrame) -> None:
-    from matplotlib.patches import Patch
-
     entries = [
         *roi_colours(labels["roi"]).items(),
         *((HEMISPHERES[side], colour) for side, colour in _SIDES.items()),
-        *((method, METHOD_COLOURS[method]) for method in ordered_methods(labels["method"])),
+        *((method, colour_of(method)) for method in ordered_methods(labels["method"])),
     ]
-    handles = [Patch(color=colour, label=label) for label, colour in entries]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
-
-
-def _nothing(reason: str) -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 2))
-    figure.subplots().set_title(reason)
-    return figure
+    figure.legend(handles=patches(entries), loc="outside lower center", ncols=5)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cortune.artifacts import PathLike, save_figure
 from cortune.data.rois import EARLY
-from cortune.report.encoding_figures import HEMISPHERES
 from cortune.report.gains import over_untuned
-from cortune.report.style import (
-    METHOD_COLOURS,
-    SUBJECT_MARKERS,
-    figure_style,
-    ordered_methods,
-    ordered_rois,
+from cortune.report.panels import (
+    HEMISPHERES,
+    POOLED_MARKER,
+    black_marker,
+    canvas,
+    colour_of,
+    legend,
+    line_handle,
+    method_patches,
+    notice,
+    side_by_side,
+    subject_handles,
+    subject_marker,
 )
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
 
@@ -26,7 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAMES = ["probe", "model", "dataset", "subject", "hemisphere", "roi", "method"]
-POOLED_MARKER = "*"
 _GROUP_MARKERS = {"early": "o", "higher": "^"}
 
 
@@ -85,14 +91,12 @@ def accuracy_by_roi(table: pd.DataFrame) -> Figure:
     table : DataFrame
         ``probes.csv``.
     """
-    from matplotlib.figure import Figure
-
     probes = list(dict.fromkeys(table["probe"]))
     tuned = table[table["method"] != UNTUNED]
     rois, methods = ordered_rois(tuned["roi"]), ordered_methods(tuned["method"])
     subjects = sorted(set(tuned["subject"]) - {""})
     width = max(3.2, 0.16 * len(rois) * (len(methods) + 1) + 0.9)
-    figure = Figure(figsize=(2 * width, 2.5 * max(len(probes), 1) + 0.9))
+    figure = canvas(2 * width, 2.5 * max(len(probes), 1) + 0.9)
     axes = figure.subplots(max(len(probes), 1), 2, sharex=True, sharey="row", squeeze=False)
     for row, probe in zip(axes, probes, strict=False):
         of_probe = table[table["probe"] == probe]
@@ -100,7 +104,7 @@ def accuracy_by_roi(table: pd.DataFrame) -> Figure:
             _references(ax, of_probe)
             here = of_probe[of_probe["hemisphere"] == hemisphere]
             for index, method in enumerate(methods):
-                offset = (index - (len(methods) - 1) / 2) * 0.8 / len(methods)
+                offset = side_by_side(index, len(methods), 0.8 / len(methods))
                 _points(ax, here[here["method"] == method], rois, offset, subjects, len(methods))
             ax.set_title(f"{probe}: {title}" if len(probes) > 1 else title)
             ax.set_xticks(range(len(rois)), rois)
@@ -110,14 +114,18 @@ def accuracy_by_roi(table: pd.DataFrame) -> Figure:
         n_classes = int(of_probe["n_classes"].iloc[0])
         row[0].set_ylabel(f"probe accuracy\n({n_classes} classes)")
         row[0].set_ylim(bottom=0)
-    _accuracy_legend(figure, methods, subjects, bool((tuned["subject"] == "").any()))
+    handles = method_patches(methods)
+    handles.append(line_handle("untuned", colour_of(UNTUNED), lw=1.2))
+    handles.append(line_handle("chance", "black", lw=0.8, ls=":"))
+    pooled = bool((tuned["subject"] == "").any())
+    legend(figure, handles + subject_handles(subjects, pooled=pooled), 5)
     return figure
 
 
 def _references(ax: Axes, table: pd.DataFrame) -> None:
     for _, row in table[table["method"] == UNTUNED].iterrows():
-        ax.axhspan(row["ci_low"], row["ci_high"], color=METHOD_COLOURS[UNTUNED], alpha=0.18, lw=0)
-        ax.axhline(row["accuracy"], color=METHOD_COLOURS[UNTUNED], lw=1.2)
+        ax.axhspan(row["ci_low"], row["ci_high"], color=colour_of(UNTUNED), alpha=0.18, lw=0)
+        ax.axhline(row["accuracy"], color=colour_of(UNTUNED), lw=1.2)
     ax.axhline(1 / table["n_classes"].iloc[0], color="black", lw=0.8, ls=":")
 
 
@@ -132,36 +140,15 @@ def _points(
     """Draw the networks of one method, subjects side by side."""
     spread = 0.5 / n_methods
     for _, row in table.iterrows():
-        colour = METHOD_COLOURS[row["method"]]
+        colour = colour_of(row["method"])
         x, marker = rois.index(row["roi"]) + offset, POOLED_MARKER
         if row["subject"]:
             place = subjects.index(row["subject"])
-            marker = SUBJECT_MARKERS[place % len(SUBJECT_MARKERS)]
-            x += (place - (len(subjects) - 1) / 2) * spread / max(len(subjects), 1)
+            marker = subject_marker(subjects, row["subject"])
+            x += side_by_side(place, len(subjects), spread / max(len(subjects), 1))
         ax.vlines(x, row["ci_low"], row["ci_high"], color=colour, lw=0.8, alpha=0.6)
         size = 7 if marker == POOLED_MARKER else 4
         ax.plot(x, row["accuracy"], marker, color=colour, ms=size, mec="white", mew=0.4)
-
-
-def _accuracy_legend(figure: Figure, methods: list[str], subjects: list[str], pooled: bool) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = [Patch(color=METHOD_COLOURS[m], label=m) for m in methods]
-    handles.append(Line2D([], [], color=METHOD_COLOURS[UNTUNED], lw=1.2, label="untuned"))
-    handles.append(Line2D([], [], color="black", lw=0.8, ls=":", label="chance"))
-    if len(subjects) <= len(SUBJECT_MARKERS):
-        handles += [black_marker(SUBJECT_MARKERS[i], s) for i, s in enumerate(subjects)]
-    if pooled:
-        handles.append(black_marker(POOLED_MARKER, "all subjects", 7))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
-
-
-def black_marker(marker: str, label: str, size: int = 4) -> Any:
-    """Return the legend handle of a marker."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], ls="", marker=marker, color="black", ms=size, label=label)
 
 
 def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
@@ -209,15 +196,10 @@ def gain_against_forgetting(table: pd.DataFrame) -> Figure:
     table : DataFrame
         As :func:`gains_and_losses` returns it.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
     probes = list(dict.fromkeys(table["probe"]))
     if not probes:
-        figure = Figure(figsize=(5, 2))
-        figure.subplots().set_title("Nothing to compare: needs `untuned` and a tuned method")
-        return figure
-    figure = Figure(figsize=(max(5.2, 3.9 * len(probes) + 0.6), 4.6))
+        return notice("Nothing to compare: needs `untuned` and a tuned method")
+    figure = canvas(max(5.2, 3.9 * len(probes) + 0.6), 4.6)
     axes = figure.subplots(1, len(probes), sharey=True, squeeze=False)[0]
     methods = ordered_methods(table["method"])
     for ax, probe in zip(axes, probes, strict=True):
@@ -226,16 +208,16 @@ def gain_against_forgetting(table: pd.DataFrame) -> Figure:
         ax.axvline(0, color="black", lw=0.6)
         for method in methods:
             of_method = here[here["method"] == method]
-            _units(ax, of_method, METHOD_COLOURS[method])
+            _units(ax, of_method, colour_of(method))
         for method in methods:
-            _method_mean(ax, here[here["method"] == method], METHOD_COLOURS[method])
+            _method_mean(ax, here[here["method"] == method], colour_of(method))
         ax.set_title(probe)
         ax.set_xlabel("probe accuracy lost (percentage points)")
     axes[0].set_ylabel("encoding gain over untuned (mean r)")
     handles = [black_marker(m, f"{group} ROIs") for group, m in _GROUP_MARKERS.items()]
     handles.append(black_marker("o", "mean, SD over subjects", 9))
-    patches: list[Any] = [Patch(color=METHOD_COLOURS[m], label=m) for m in methods]
-    figure.legend(handles=[*patches, *handles], loc="outside lower center", ncols=4)
+    handles = [*method_patches(methods), *handles]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from cortune.artifacts import PathLike, save_figure, write_csv
 from cortune.data.rois import GROUPS
 from cortune.report.gains import over_untuned
-from cortune.report.style import METHOD_COLOURS, figure_style, ordered_methods
+from cortune.report.panels import black_marker, canvas, colour_of, patches
+from cortune.report.style import figure_style, ordered_methods
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -160,10 +161,8 @@ def published_beside_here(
         Units of the sides ``published`` and ``here``. Points are their subjects.
     simulated : bool
     """
-    from matplotlib.figure import Figure
-
     methods = ordered_methods(means["method"])
-    figure = Figure(figsize=(1.5 + 3 * max(0.62 * len(methods), 2.2), 6.6))
+    figure = canvas(1.5 + 3 * max(0.62 * len(methods), 2.2), 6.6)
     axes = figure.subplots(2, len(GROUPS), sharex=True, sharey="row")
     gains = {side: over_untuned(table, _UNIT) for side, table in units.items()}
     for column, (group, rois) in enumerate(GROUPS.items()):
@@ -198,7 +197,7 @@ def _bar(ax: Axes, x: float, r: Any, side: str, method: str) -> None:
     """Draw the mean over subjects as a bar, its value above, and the subjects as points."""
     if r.empty:
         return
-    colour = METHOD_COLOURS[method]
+    colour = colour_of(method)
     face = (colour, 0.55) if side == "here" else "none"
     ax.bar(x, r.mean(), 0.9 * _WIDTH, facecolor=face, edgecolor=colour, lw=1)
     spread = np.linspace(-0.25, 0.25, len(r)) * _WIDTH if len(r) > 1 else np.zeros(1)
@@ -236,13 +235,12 @@ def _span(counts: pd.Series) -> str:
 
 
 def _legend(figure: Figure, *, simulated: bool) -> None:
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     here = "here: this run, SIMULATED responses" if simulated else "here: this run"
     handles: list[Any] = [
         Patch(fill=False, ec="black", label="published: Mulrooney & Brockmeier 2024, NSD"),
-        Patch(color="black", alpha=0.55, lw=0, label=here),
-        Line2D([], [], ls="", marker="o", ms=2.5, color="black", label="a subject"),
+        *patches([(here, "black")], alpha=0.55, lw=0),
+        black_marker("o", "a subject", 2.5),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

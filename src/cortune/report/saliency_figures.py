@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 from cortune.artifacts import PathLike, save_figure
 from cortune.data.rois import EARLY, HEMISPHERES
 from cortune.probes import ProbeImages
-from cortune.report.probe_figures import POOLED_MARKER, black_marker
-from cortune.report.style import (
-    METHOD_COLOURS,
-    SUBJECT_MARKERS,
-    figure_style,
-    ordered_methods,
-    ordered_rois,
+from cortune.report.panels import (
+    POOLED_MARKER,
+    canvas,
+    colour_of,
+    legend,
+    line_handle,
+    notice,
+    patches,
+    side_by_side,
+    subject_handles,
+    subject_marker,
 )
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.saliency import SaliencyResult, read_saliency
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
@@ -29,7 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEMISPHERE_COLOURS = {"lh": "#c2452d", "rh": "#2b6ca3"}
-_UNTUNED_COLOUR = METHOD_COLOURS[UNTUNED]
+_UNTUNED_COLOUR = colour_of(UNTUNED)
+_NOTHING = "No tuned network to look at"
 
 
 class SaliencyFigures(Protocol):
@@ -84,12 +90,10 @@ def mean_maps(results: Sequence[SaliencyResult]) -> Figure:
     Maps are averaged over images, their mirror images and subjects; 1 is what an even map
     would have everywhere. Beside each pair stands lh − rh.
     """
-    from matplotlib.figure import Figure
-
     rois, methods = _shown(results)
     untuned = [one for one in results if one.label.method == UNTUNED]
     if not rois:
-        return _nothing()
+        return notice(_NOTHING)
     mean = {
         (roi, method, side): _mean_map(results, roi, method, side)
         for roi in rois
@@ -102,7 +106,7 @@ def mean_maps(results: Sequence[SaliencyResult]) -> Figure:
     pairs = [(mean[r, m, "lh"], mean[r, m, "rh"]) for r in rois for m in methods]
     gaps = [float(np.abs(lh - rh).max()) for lh, rh in pairs if lh is not None and rh is not None]
     n_columns = 1 + 3 * len(methods)
-    figure = Figure(figsize=(1.1 * n_columns + 0.4, 1.1 * len(rois) + 1.0))
+    figure = canvas(1.1 * n_columns + 0.4, 1.1 * len(rois) + 1.0)
     grid = figure.subplots(len(rois), n_columns, squeeze=False)
     shared: dict[str, Any] = {}
     for line, (row, roi) in enumerate(zip(grid, rois, strict=True)):
@@ -136,14 +140,6 @@ def _shown(results: Sequence[SaliencyResult]) -> tuple[list[str], list[str]]:
     return ordered_rois(label.roi for label in tuned), ordered_methods(
         label.method for label in tuned
     )
-
-
-def _nothing() -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 2))
-    figure.subplots().set_title("No tuned network to look at")
-    return figure
 
 
 def _density(result: SaliencyResult) -> NDArray[np.float64]:
@@ -211,17 +207,15 @@ def laterality_by_roi(table: pd.DataFrame, tests: pd.DataFrame) -> Figure:
     tests : DataFrame
         ``lateralization_tests.csv``, for the p value of lh − rh over subjects by ROI.
     """
-    from matplotlib.figure import Figure
-
     tuned = table[table["hemisphere"] != ""]
     if tuned.empty:
-        return _nothing()
+        return notice(_NOTHING)
     relative = tuned["li_vs_untuned"].notna().any()
     columns = ("li_vs_untuned", "vs_untuned_ci_low", "vs_untuned_ci_high")
     columns = columns if relative else ("li_mean", "ci_low", "ci_high")
     rois, methods = ordered_rois(tuned["roi"]), ordered_methods(tuned["method"])
     subjects = sorted(set(tuned["subject"]) - {""})
-    figure = Figure(figsize=(max(6.0, 0.95 * len(rois) + 1.6), 1.75 * len(methods) + 0.9))
+    figure = canvas(max(6.0, 0.95 * len(rois) + 1.6), 1.75 * len(methods) + 0.9)
     axes = figure.subplots(len(methods), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for ax, method in zip(axes, methods, strict=True):
         here = tuned[tuned["method"] == method]
@@ -231,8 +225,8 @@ def laterality_by_roi(table: pd.DataFrame, tests: pd.DataFrame) -> Figure:
                 x, marker = float(column), POOLED_MARKER
                 if subject:
                     place = subjects.index(str(subject))
-                    x += (place - (len(subjects) - 1) / 2) * 0.7 / len(subjects)
-                    marker = SUBJECT_MARKERS[place % len(SUBJECT_MARKERS)]
+                    x += side_by_side(place, len(subjects), 0.7 / len(subjects))
+                    marker = subject_marker(subjects, str(subject))
                 _pair(ax, networks.set_index("hemisphere"), x, marker, columns)
         ax.set_title(method)
         ax.set_ylabel("LI less untuned" if relative else "LI")
@@ -280,18 +274,9 @@ def _verdict(tests: pd.DataFrame, roi: str, method: str) -> str:
 
 
 def _side_legend(figure: Figure, subjects: Sequence[str] = (), *, pooled: bool = False) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = [
-        Patch(color=colour, label=f"{side} networks") for side, colour in HEMISPHERE_COLOURS.items()
-    ]
-    handles.append(Line2D([], [], color=_UNTUNED_COLOUR, label="untuned"))
-    if len(subjects) <= len(SUBJECT_MARKERS):
-        handles += [black_marker(SUBJECT_MARKERS[i], name) for i, name in enumerate(subjects)]
-    if pooled:
-        handles.append(black_marker(POOLED_MARKER, "all subjects", 7))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
+    sides = [(f"{side} networks", colour) for side, colour in HEMISPHERE_COLOURS.items()]
+    handles = [*patches(sides), line_handle("untuned", _UNTUNED_COLOUR)]
+    legend(figure, handles + subject_handles(subjects, pooled=pooled), 4)
 
 
 def laterality_distributions(results: Sequence[SaliencyResult], tests: pd.DataFrame) -> Figure:
@@ -303,16 +288,14 @@ def laterality_distributions(results: Sequence[SaliencyResult], tests: pd.DataFr
     tests : DataFrame
         ``lateralization_tests.csv``.
     """
-    from matplotlib.figure import Figure
-
     rois, methods = _shown(results)
     if not rois:
-        return _nothing()
+        return notice(_NOTHING)
     everything = np.concatenate([one.li for one in results])
     everything = everything[np.isfinite(everything)]
     limit = float(np.quantile(np.abs(everything), 0.995)) if everything.size else 1.0
     edges = np.linspace(-limit, limit, 41)
-    figure = Figure(figsize=(2.3 * len(methods) + 0.8, 1.45 * len(rois) + 1.1))
+    figure = canvas(2.3 * len(methods) + 0.8, 1.45 * len(rois) + 1.1)
     axes = figure.subplots(len(rois), len(methods), sharex=True, squeeze=False)
     for row, roi in zip(axes, rois, strict=True):
         for ax, method in zip(row, methods, strict=True):
@@ -373,13 +356,11 @@ def example_overlays(results: Sequence[SaliencyResult], images: ProbeImages) -> 
     the first contrastive method (the first otherwise) that has both hemispheres; examples
     are the first images mapped, not picked.
     """
-    from matplotlib.figure import Figure
-
     columns = _example_networks(results)
     if not columns:
-        return _nothing()
+        return notice(_NOTHING)
     n = min(len(one.examples) for _, one in columns)
-    figure = Figure(figsize=(1.6 * n + 1.0, 1.62 * (len(columns) + 1) + 0.3))
+    figure = canvas(1.6 * n + 1.0, 1.62 * (len(columns) + 1) + 0.3)
     axes = figure.subplots(len(columns) + 1, n, squeeze=False)
     rows = columns[0][1].rows[:n]
     for ax, at in zip(axes[0], rows, strict=True):

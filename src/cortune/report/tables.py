@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from cortune.address import Address
 from cortune.artifacts import PathLike, write_csv, write_parquet
@@ -19,8 +19,8 @@ from cortune.encoding import (
 from cortune.encoding.comparison import compare_methods
 from cortune.versions import Provenance
 
-UNIT = ["dataset", "subject", "hemisphere", "roi", "method", "protocol"]
-SKIPPED = ["dataset", "subject", "hemisphere", "roi", "reason"]
+NAMES = ["dataset", "subject", "hemisphere", "roi", "method"]
+UNIT = [*NAMES, "protocol"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ def encoded_units(paths: Iterable[str]) -> list[EncodedUnit]:
         del label["replicate"]
         units.append(EncodedUnit(**label, path=path))
     return units
+
+
+def unit_names(unit: EncodedUnit) -> dict[str, str]:
+    """Return the columns that name a unit and its method."""
+    return {name: getattr(unit, name) for name in NAMES}
 
 
 class EncodingTables(Protocol):
@@ -83,7 +88,7 @@ def tabulate_encoding(
     rows, layer_rows, voxels, parts = [], [], [], []
     left_out = [dict(unit) for unit in skipped]
     for unit in units:
-        names = {key: value for key, value in asdict(unit).items() if key != "path"}
+        names = unit_names(unit)
         for protocol, encoding in read_encoding(unit.path).items():
             key = {**names, "protocol": protocol}
             rows.append(key | summary(encoding, min_noise_ceiling))
@@ -97,19 +102,17 @@ def tabulate_encoding(
             {**names, "layer": layer, "r2_mean": float(mean_over_targets(r2))}
             for layer, r2 in read_partition(unit.path).items()
         ]
-    columns = [*UNIT[:-1], "layer", "r2_mean"]
+    columns = [*NAMES, "layer", "r2_mean"]
     write_csv(outputs.partition, pd.DataFrame(parts, columns=columns), provenance)
     write_csv(outputs.encoding, pd.DataFrame(rows), provenance)
     write_csv(outputs.layers, pd.DataFrame(layer_rows), provenance)
-    write_parquet(outputs.voxels, _categories(pd.concat(voxels, ignore_index=True)), provenance)
-    columns = [*SKIPPED, "method", "protocol"]
+    # The repeated names of a per-voxel table are stored once each.
+    by_voxel = pd.concat(voxels, ignore_index=True).astype(
+        dict.fromkeys([*UNIT, "layer"], "category")
+    )
+    write_parquet(outputs.voxels, by_voxel, provenance)
+    columns = [*NAMES[:-1], "reason", "method", "protocol"]
     write_csv(outputs.skipped, pd.DataFrame(left_out, columns=columns), provenance)
-
-
-def _categories(table: Any) -> Any:
-    """Store the repeated names of a per-voxel table once each."""
-    names = [*UNIT, "layer"]
-    return table.astype(dict.fromkeys(names, "category"))
 
 
 def tabulate_comparison(

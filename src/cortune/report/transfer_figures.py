@@ -8,13 +8,17 @@ import numpy as np
 
 from cortune.artifacts import PathLike, save_figure
 from cortune.data.rois import HEMISPHERES, roi_group
-from cortune.report.style import (
-    METHOD_COLOURS,
-    SUBJECT_MARKERS,
-    figure_style,
-    ordered_methods,
-    ordered_rois,
+from cortune.report.panels import (
+    POOLED_MARKER,
+    black_marker,
+    canvas,
+    colour_of,
+    legend,
+    line_handle,
+    side_by_side,
+    subject_marker,
 )
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.report.transfer import OTHERS, POOL
 from cortune.tuning.methods import LOSO, UNTUNED
 from cortune.versions import Provenance
@@ -99,7 +103,6 @@ def transfer_matrix(table: pd.DataFrame, own: pd.DataFrame) -> Figure:
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
 
     if table.empty:
         return _empty()
@@ -111,7 +114,7 @@ def transfer_matrix(table: pd.DataFrame, own: pd.DataFrame) -> Figure:
     limit = max(float(table["r_diff_mean"].abs().max()), 1e-3)
     norm = Normalize(-limit, limit)
     size = 0.62 * len(subjects) + 1.0
-    figure = Figure(figsize=(size * len(methods) + 1.2, size * len(groups) + 0.9))
+    figure = canvas(size * len(methods) + 1.2, size * len(groups) + 0.9)
     axes = figure.subplots(len(groups), len(methods), squeeze=False)
     for row, group in zip(axes, groups, strict=True):
         for ax, method in zip(row, methods, strict=True):
@@ -168,16 +171,13 @@ def transfer_gains(table: pd.DataFrame) -> Figure:
     table : DataFrame
         ``transfer_datasets.csv``.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     if table.empty:
         return _empty()
     methods = ordered_methods(table["method"])
     sources = sorted(table["source_subject"].unique(), key=lambda s: (s == POOL, s))
     targets = list(dict.fromkeys(table["target_dataset"]))
     rois = ordered_rois(table["target_roi"])
-    figure = Figure(figsize=(max(5.5, 1.5 * len(rois) * len(targets) + 1.5), 4.6))
+    figure = canvas(max(5.5, 1.5 * len(rois) * len(targets) + 1.5), 4.6)
     axes = figure.subplots(len(HEMISPHERES), len(targets), sharex="col", sharey=True, squeeze=False)
     width = 0.8 / len(methods)
     for row, hemisphere in zip(axes, HEMISPHERES, strict=True):
@@ -187,7 +187,7 @@ def transfer_gains(table: pd.DataFrame) -> Figure:
                 of_roi = here[here["target_roi"] == roi]
                 for index, method in enumerate(methods):
                     rows = of_roi[of_roi["method"] == method].sort_values(["source_subject", "roi"])
-                    middle = column + (index - (len(methods) - 1) / 2) * width
+                    middle = column + side_by_side(index, len(methods), width)
                     steps = np.linspace(-0.35, 0.35, len(rows)) * width if len(rows) > 1 else [0.0]
                     for step, (_, score) in zip(steps, rows.iterrows(), strict=False):
                         _point(ax, middle + step, score, method, sources)
@@ -206,31 +206,25 @@ def transfer_gains(table: pd.DataFrame) -> Figure:
             ax.set_title(f"{target}, {hemisphere}")
     for row in axes:
         row[0].set_ylabel("mean r less untuned")
-    handles: list[Any] = [Line2D([], [], color=METHOD_COLOURS[m], lw=3, label=m) for m in methods]
-    handles += [
-        Line2D([], [], ls="", marker=_marker(sources, s), color="black", ms=5, label=s)
-        for s in sources
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6))
+    handles = [line_handle(method, colour_of(method), lw=3) for method in methods]
+    legend(figure, handles + [black_marker(_marker(sources, s), s, 5) for s in sources], 6)
     return figure
 
 
 def _point(ax: Any, x: float, score: Any, method: str, sources: list[str]) -> None:
-    colour, untuned = METHOD_COLOURS[method], score["r_untuned_mean"]
+    colour, untuned = colour_of(method), score["r_untuned_mean"]
     ax.vlines(x, score["r_ci_low"] - untuned, score["r_ci_high"] - untuned, color=colour, lw=0.8)
     marker = _marker(sources, score["source_subject"])
-    size = 8 if marker == "*" else 4
+    size = 8 if marker == POOLED_MARKER else 4
     ax.plot(x, score["r_diff_mean"], marker, color=colour, ms=size, mec="white", mew=0.4)
 
 
 def _marker(sources: list[str], source: str) -> str:
-    return "*" if source == POOL else SUBJECT_MARKERS[sources.index(source) % len(SUBJECT_MARKERS)]
+    return POOLED_MARKER if source == POOL else subject_marker(sources, source)
 
 
 def _empty() -> Figure:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4, 1.5))
+    figure = canvas(4, 1.5)
     ax = figure.subplots()
     ax.text(0.5, 0.5, _NOTHING, ha="center", va="center")
     ax.axis("off")

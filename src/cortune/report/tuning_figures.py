@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cortune.artifacts import PathLike, save_figure
-from cortune.report.style import METHOD_COLOURS, figure_style, ordered_rois
+from cortune.report.panels import canvas, colour_of, line_handle, notice
+from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.report.tables import EncodedUnit
 from cortune.versions import Provenance
 
@@ -49,13 +50,8 @@ def training_curves(histories: pd.DataFrame) -> Figure:
         Columns network, hemisphere, roi, method, epoch, loss, and the held-out measures of
         the methods (validation_bound_nats, validation_r).
     """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     if histories.empty:
-        figure = Figure(figsize=(5, 2))
-        figure.subplots().set_title("No network was tuned")
-        return figure
+        return notice("No network was tuned")
     is_regression = histories["method"] == "regression"
     histories = histories.assign(
         infonce=histories["loss"].where(~is_regression),
@@ -63,21 +59,21 @@ def training_curves(histories: pd.DataFrame) -> Figure:
     )
     shown = [(c, label) for c, label in _ROWS if c in histories and histories[c].notna().any()]
     rois = ordered_rois(histories["roi"])
-    figure = Figure(figsize=(max(2.6 * len(rois), 4.5) + 0.8, 1.9 * len(shown) + 0.8))
+    figure = canvas(max(2.6 * len(rois), 4.5) + 0.8, 1.9 * len(shown) + 0.8)
     axes = figure.subplots(len(shown), len(rois), sharex=True, sharey="row", squeeze=False)
     for row, (measure, label) in zip(axes, shown, strict=True):
         for ax, roi in zip(row, rois, strict=True):
             here = histories[(histories["roi"] == roi) & histories[measure].notna()]
             for (method, _, hemisphere), one in here.groupby(["method", "network", "hemisphere"]):
                 style = "-" if hemisphere == "lh" else "--"
-                colour = METHOD_COLOURS[str(method)]
+                colour = colour_of(str(method))
                 ax.plot(one["epoch"], one[measure], style, color=colour, lw=1)
         row[0].set_ylabel(label)
     for ax, roi in zip(axes[0], rois, strict=True):
         ax.set_title(roi)
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
-    present = [method for method in METHOD_COLOURS if method in set(histories["method"])]
-    handles = [Line2D([], [], color=METHOD_COLOURS[m], label=m) for m in present]
+    methods = ordered_methods(histories["method"])
+    handles = [line_handle(method, colour_of(method)) for method in methods]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.artifacts import PathLike, hdf5_reader, hdf5_writer
-from cortune.errors import InputError
+from cortune.artifacts import PathLike, hdf5_writer
 from cortune.networks.device import Runtime
-from cortune.probes.linear import NetworkLabel, ProbeResult, read_probe_result
+from cortune.probes.linear import (
+    NetworkLabel,
+    ProbeResult,
+    network_artifact,
+    read_probe_result,
+)
 from cortune.probes.prepare import ProbeImages
 from cortune.saliency.laterality import laterality_index
 from cortune.seeds import rng, torch_seed
@@ -180,29 +184,21 @@ def read_saliency(path: PathLike) -> SaliencyResult:
     InputError
         If the file is missing, truncated or no such artifact.
     """
-    with hdf5_reader(path) as file:
+    with network_artifact(path, "saliency", "map_saliency") as (file, label):
         attrs = file.attrs
-        try:
-            return SaliencyResult(
-                NetworkLabel(**{key: str(attrs[key]) for key in NetworkLabel.__annotations__}),
-                str(attrs["probe"]),
-                str(attrs["layer"]),
-                str(attrs["attribution"]),
-                file["rows"][:],
-                file["li_image"][:],
-                file["li_mirror"][:],
-                int(attrs["n_empty"]),
-                file["mean_map"][:],
-                file["examples"][:],
-                file["r_randomised"][:],
-            )
-        except KeyError as error:
-            raise InputError(
-                path,
-                f"no saliency of a network ({error.args[0]})",
-                "an artifact of map_saliency",
-                "Remove it and run the workflow again: it will be rebuilt.",
-            ) from error
+        return SaliencyResult(
+            label,
+            str(attrs["probe"]),
+            str(attrs["layer"]),
+            str(attrs["attribution"]),
+            file["rows"][:],
+            file["li_image"][:],
+            file["li_mirror"][:],
+            int(attrs["n_empty"]),
+            file["mean_map"][:],
+            file["examples"][:],
+            file["r_randomised"][:],
+        )
 
 
 def _mapper(
@@ -227,10 +223,10 @@ def _mapper(
 
 def _random_network(saved: SavedNetwork, seed: int) -> nn.Module:
     """Build the network with random weights that it was not trained from."""
-    from cortune.networks.backbones import build_backbone
+    from cortune.networks.backbones import build_backbone, build_options
 
-    own = torch_seed(seed, "saliency", "random weights")
-    return build_backbone(saved.name, seed=own, num_classes=saved.num_classes)
+    own, options = torch_seed(seed, "saliency", "random weights"), build_options(saved.backbone)
+    return build_backbone(saved.name, seed=own, num_classes=saved.num_classes, **options)
 
 
 def _summarise(

@@ -13,6 +13,7 @@ from cortune.artifacts import PathLike, write_csv
 from cortune.data.rois import GROUPS
 from cortune.encoding.comparison import cluster_interval, false_discovery_rate, sign_flip_p
 from cortune.errors import InputError
+from cortune.probes.linear import NetworkLabel
 from cortune.saliency.laterality import image_means
 from cortune.saliency.maps import SaliencyResult, read_saliency
 from cortune.tuning.methods import UNTUNED
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 COLUMNS = (
-    "model",
-    "dataset",
-    "subject",
-    "hemisphere",
-    "roi",
-    "method",
+    *NetworkLabel.__annotations__,
     "li_mean",
     "ci_low",
     "ci_high",

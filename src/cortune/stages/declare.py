@@ -52,7 +52,7 @@ SECTIONS = (
 )
 """Headings of the report in their order; others that stages name follow."""
 
-Over = Callable[["Project", Address], Iterable[Address]]
+Over = Callable[["Project", Address], Address | Iterable[Address]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,17 @@ class From:
     file : str
         A key of that stage's outputs.
     over : callable, optional
-        The addresses whose files are read; default: that of the job, one file.
+        The address whose file is read, or addresses; default: that of the job.
     """
 
     stage: str
     file: str
     over: Over | None = None
+
+    def addresses(self, project: Project, address: Address) -> Address | list[Address]:
+        """Return the address whose file a job reads, or a list of them."""
+        found = address if self.over is None else self.over(project, address)
+        return found if isinstance(found, Address) else list(found)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from cortune.project import Project
 
 
-def of_probe(project: Project, address: Address) -> list[Address]:
+def of_probe(project: Project, address: Address) -> Address:
     """Return the address with the probe of saliency."""
     saliency = project.config.saliency
-    return [address.but(probe=saliency.probe or "" if saliency else "")]
+    return address.but(probe=saliency.probe or "" if saliency else "")
 
 
 IMAGES = From("prepare_probe", "images", of_probe)
