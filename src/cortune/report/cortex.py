@@ -20,6 +20,15 @@ from cortune.data.rois import HEMISPHERES, STREAMS
 from cortune.errors import InputError
 from cortune.report.panels import canvas
 from cortune.report.style import figure_style
+from cortune.report.surfaces import (
+    AUTO,
+    FSAVERAGE,
+    FSAVERAGE5,
+    KINDS,
+    SIDES,
+    local_files,
+    named_surface,
+)
 from cortune.simulate.surface import N_FSAVERAGE, sphere
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
@@ -29,9 +38,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VIEWS = ("lateral", "medial", "ventral")
-SIDES = {"lh": "left", "rh": "right"}
-FSAVERAGE, FSAVERAGE5, AUTO = "fsaverage", "fsaverage5", "auto"
-_KINDS = ("infl", "sulc")
 _OUTLINE = "#1a1a1a"
 
 
@@ -70,9 +76,7 @@ def find_mesh(surface: str) -> Mesh:
     """
     from nilearn import datasets
 
-    if surface == AUTO:
-        kept = [Path(folder, FSAVERAGE) for folder in datasets.get_data_dirs()]
-        surface = FSAVERAGE if any((k / "infl_left.gii.gz").exists() for k in kept) else FSAVERAGE5
+    surface = named_surface(surface) or surface
     if surface in (FSAVERAGE, FSAVERAGE5):
         try:
             found = datasets.fetch_surf_fsaverage(surface)
@@ -84,36 +88,11 @@ def find_mesh(surface: str) -> Mesh:
                 "Set cortex.surface: fsaverage5, or to a folder with the fsaverage surfaces.",
             ) from error
         files = {
-            f"{kind}_{side}": found[f"{kind}_{side}"] for kind in _KINDS for side in SIDES.values()
+            f"{kind}_{side}": found[f"{kind}_{side}"] for kind in KINDS for side in SIDES.values()
         }
         return _measured(surface, files)
     folder = Path(surface).expanduser()
-    return _measured(
-        folder.name,
-        {
-            f"{kind}_{side}": _local(folder, kind, hemisphere)
-            for kind in _KINDS
-            for hemisphere, side in SIDES.items()
-        },
-    )
-
-
-def _local(folder: Path, kind: str, hemisphere: str) -> str:
-    freesurfer = {"infl": "inflated", "sulc": "sulc"}[kind]
-    candidates = [
-        folder / f"{kind}_{SIDES[hemisphere]}.gii.gz",
-        folder / f"{hemisphere}.{freesurfer}",
-        folder / "surf" / f"{hemisphere}.{freesurfer}",
-    ]
-    for path in candidates:
-        if path.is_file():
-            return str(path)
-    raise InputError(
-        folder,
-        "no " + " and no ".join(path.relative_to(folder).as_posix() for path in candidates),
-        "the inflated surface and sulcal depth of fsaverage",
-        "Point cortex.surface at such a folder, or set it to fsaverage5.",
-    )
+    return _measured(folder.name, {name: str(path) for name, path in local_files(folder).items()})
 
 
 def _measured(name: str, files: dict[str, str]) -> Mesh:

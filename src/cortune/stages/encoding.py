@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortune.address import ALL, OF_NETWORK, Address
+from cortune.fingerprints import Sources
 from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
 from cortune.tuning.methods import UNTUNED
@@ -13,6 +15,7 @@ from cortune.tuning.methods import UNTUNED
 if TYPE_CHECKING:
     from cortune.jobs import Job
     from cortune.project import Project
+    from cortune.settings import Settings
 
 MODELS = (
     "seed",
@@ -334,14 +337,30 @@ def responses(project: Project, address: Address) -> Iterable[Address]:
     ]
 
 
-def _shown_method(project: Project, address: Address) -> str:
-    return project.shown_method
+def _shown(project: Project, address: Address) -> dict[str, str]:
+    """Return the method that is drawn, and the surface where it is one of nilearn's."""
+    from cortune.report.surfaces import named_surface
+
+    surface = named_surface(project.config.cortex.surface)
+    return {"method": project.shown_method, "surface": surface}
+
+
+def _surface(settings: Settings, address: Address) -> Sources:
+    """Return the files of a surface of the user's own."""
+    from cortune.report.surfaces import local_files, named_surface
+
+    surface = settings.cortex.surface
+    if named_surface(surface):
+        return Sources()
+    return Sources(list(local_files(Path(surface).expanduser()).items()))
 
 
 @stage(
     number=1,
-    reads=("cortex.surface", "encoding.protocols"),
-    facts=_shown_method,
+    reads=("encoding.protocols",),
+    places=("cortex.surface",),
+    sources=_surface,
+    facts=_shown,
     inputs={"responses": From("prepare_responses", "responses", responses), "voxels": VOXELS_TABLE},
     outputs={
         "figure": figure(
@@ -366,8 +385,8 @@ def plot_cortex(job: Job) -> None:
         job.output.figure,
         job.provenance(),
         protocol=job.config.encoding.protocols[0],
-        method=job.facts,
-        surface=job.config.cortex.surface,
+        method=job.facts["method"],
+        surface=job.facts["surface"] or job.config.cortex.surface,
     )
 
 
