@@ -38,6 +38,7 @@ from cortune.data.readers import layout
 from cortune.data.records import BrickRow, Images, Responses
 from cortune.data.rois import HEMISPHERES, family_names
 from cortune.errors import InputError
+from cortune.reliability import noise_ceiling
 
 _NSD_TRIALS, _NSD_SESSION = 30_000, 750
 
@@ -256,12 +257,10 @@ class NsdReader(FamilyReader):
         estimated: NDArray[np.float64],
         repeats: NDArray[np.int64],
     ) -> NDArray[np.float32]:
-        """Return ncsnr^2 / (ncsnr^2 + mean of 1 / repeats); estimate ncsnr where no file is."""
+        """Return the share of variance that can be explained; estimate ncsnr where no file is."""
         distributed = load_ncsnr(self._tree, subject, hemisphere)
         ncsnr = estimated if distributed is None else distributed[vertices]
-        signal = np.square(ncsnr, dtype=np.float64)
-        share: NDArray[np.float64] = signal / (signal + np.mean(1 / repeats))
-        return share.astype(np.float32)
+        return noise_ceiling(ncsnr, repeats).astype(np.float32)
 
     # All problems at once.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cortune.reliability import noise_ceiling
 from cortune.seeds import rng
 from cortune.simulate.energies import BLOCKS
 from cortune.simulate.layout import Layout, make_layout
@@ -99,9 +100,8 @@ class Brain:
         return len(self.layout.vertices)
 
     def noise_ceiling(self, n_repeats: int) -> np.ndarray:
-        """Return ncsnr^2 / (ncsnr^2 + 1 / n_repeats): (n_vertices,) shares of variance."""
-        signal = self.ncsnr**2
-        return np.asarray(signal / (signal + 1 / n_repeats))
+        """Return the shares of variance that can be explained: (n_vertices,)."""
+        return noise_ceiling(self.ncsnr, np.array([n_repeats]))
 
     def prf(self) -> dict[str, np.ndarray]:
         """Return pRF ``x``, ``y`` and ``size`` in degrees, each (n_vertices,)."""
