@@ -68,6 +68,7 @@ class Project:
         self.seen: dict[str, Any] = {} if seen is None else seen
         self._plain = config.as_dict()
         self._versions: dict[tuple[str, Address], str] = {}
+        self._paths: dict[tuple[str, Address, str], str] = {}
         self._readers: dict[str, Reader] = {}
 
     # What lies in the raw data.
@@ -192,11 +193,16 @@ class Project:
 
     def having(self, address: Address) -> list[Address]:
         """Return the addresses of every subject of the tuning data set that has an ROI."""
-        return [
-            address.but(subject=unit.subject)
-            for unit in self.units
-            if (unit.hemisphere, unit.roi) == (address.hemisphere, address.roi)
-        ]
+        subjects = self._having.get((address.hemisphere, address.roi), ())
+        return [address.but(subject=subject) for subject in subjects]
+
+    @cached_property
+    def _having(self) -> dict[tuple[str, str], list[str]]:
+        """Subjects by hemisphere and ROI."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for unit in self.units:
+            found.setdefault((unit.hemisphere, unit.roi), []).append(unit.subject)
+        return found
 
     # Networks, and what is made of each.
 
@@ -474,8 +480,11 @@ class Project:
         return self._path(name, address or Address(), output)
 
     def _path(self, name: str, address: Address, output: str) -> str:
-        stage = STAGES[name]
-        return self._place(stage, stage.outputs[output], stage.address(address))
+        key = (name, address, output)
+        if key not in self._paths:
+            stage = STAGES[name]
+            self._paths[key] = self._place(stage, stage.outputs[output], stage.address(address))
+        return self._paths[key]
 
     def _place(self, stage: Stage, output: Output, address: Address) -> str:
         names = vars(address)

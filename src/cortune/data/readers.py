@@ -6,6 +6,7 @@ package; importing the package registers them all.
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -171,9 +172,9 @@ class Reader(ABC):
 
     def name_of(self, path: Path) -> str:
         """Name a file by its place in the data set, not on this machine."""
-        return (
-            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
-        )
+        # As text: planning names every picture, and paths take ten times as long.
+        name, root = str(path), f"{self.root}{os.sep}"
+        return name[len(root) :] if name.startswith(root) else path.name
 
     def problems(self, subjects: str | Sequence[str], rois: str | Sequence[str]) -> list[str]:
         """Return everything wrong with the data set, in seconds.

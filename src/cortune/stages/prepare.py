@@ -66,7 +66,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
     reader = open_reader(settings, address.dataset)
     files = reader.sources(address.subject, address.hemisphere or None)
     # Names of pictures say which image a row of responses belongs to.
-    names = tuple(reader.listing(address.subject))
+    names = tuple(reader.listing(address.subject)) if address.hemisphere else ()
     return Sources([(reader.name_of(path), path) for path in files], names)
 
 
