@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cortune.address import ENTITIES, Address
-from cortune.artifacts import read_json, read_provenance
+from cortune.artifacts import read_provenance
 from cortune.errors import CortuneError
 from cortune.project import Project
 from cortune.settings import look_up
@@ -111,21 +111,10 @@ def _stored_provenance(folder: Path) -> dict[str, Any] | None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _CARRIERS and path.is_file():
             try:
-                return _provenance_in(path)
+                return read_provenance(path)
             except (CortuneError, OSError, ValueError, KeyError, TypeError):
                 continue
     return None
-
-
-def _provenance_in(path: Path) -> dict[str, Any]:
-    """Return the provenance that a file carries, or is."""
-    if path.suffix != ".json":
-        return read_provenance(path)
-    if path.with_suffix("").is_file():
-        return read_provenance(path.with_suffix(""))
-    value = read_json(path)
-    provenance = value.get("provenance", value)
-    return {key: provenance[key] for key in ("stage", "config", "inputs")}
 
 
 def remove(versions: Iterable[StoredVersion]) -> int:
