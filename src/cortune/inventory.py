@@ -86,9 +86,7 @@ def _difference(stage: str, folder: Path, project: Project) -> str:
         return f"made by algorithm {number}, now {STAGES[stage].number}"
     plain, told = project.config.as_dict(), []
     for key, value in stored["config"].items():
-        now = look_up(plain, key)
-        if now != value and not (value is True and now is not None):
-            told += _changes(key, value, now)
+        told += _changes(key, value, look_up(plain, key))
     current = {name: set(versions) for name, versions in project.upstream_versions.items()}
     for name, version in stored["inputs"].items():
         versions = [version] if isinstance(version, str) else version
@@ -98,13 +96,12 @@ def _difference(stage: str, folder: Path, project: Project) -> str:
 
 def _changes(key: str, value: Any, now: Any) -> list[str]:
     if isinstance(value, dict) and isinstance(now, dict):
-        return [
-            line
-            for part in sorted({*value, *now})
-            if value.get(part) != now.get(part)
-            for line in _changes(f"{key}.{part}", value.get(part), now.get(part))
-        ]
-    return [f"{key}: {value}, now {now}"]
+        parts = sorted({*value, *now})
+        found = (_changes(f"{key}.{part}", value.get(part), now.get(part)) for part in parts)
+        return [line for lines in found for line in lines]
+    # Of places, versions cover whether they are given.
+    given = isinstance(value, bool) and not isinstance(now, bool) and value == (now is not None)
+    return [] if value == now or given else [f"{key}: {value}, now {now}"]
 
 
 def _stored_provenance(folder: Path) -> dict[str, Any] | None:
