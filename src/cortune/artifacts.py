@@ -253,9 +253,12 @@ def read_provenance(path: PathLike) -> dict[str, Any]:
 
         raw = (pq.read_schema(path).metadata or {}).get(_ATTRIBUTE.encode())
         text = raw.decode() if raw else None
-    else:
-        beside = Path(f"{path}.json")
-        text = beside.read_text(encoding="utf-8") if beside.is_file() else None
+    elif (beside := Path(f"{path}.json")).is_file():
+        text = beside.read_text(encoding="utf-8")
+    elif path.suffix == ".json" and path.is_file():  # has it, or is it
+        value = read_json(path)
+        found = value.get("provenance", value)
+        text = json.dumps(found) if {"stage", "version"} <= set(found) else None
     if text is None:
         raise InputError(
             path,

@@ -52,16 +52,19 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def simulate(arguments: argparse.Namespace) -> int:
     """Write a simulated data set."""
-    from cortune.simulate import NodSpec, SimulationSpec, simulate_layout
+    from cortune.simulate import SIMULATORS, simulate_layout
 
+    if arguments.layout not in SIMULATORS:
+        known = f"one of {', '.join(SIMULATORS)}"
+        raise InputError("--layout", arguments.layout, known, "Correct the name.")
+    simulator = SIMULATORS[arguments.layout]
     options = {
         key: value for key in _SIMULATE_OPTIONS if (value := getattr(arguments, key)) is not None
     }
     if arguments.vertices:
         options["vertices"] = dict(arguments.vertices)
-    kind, prefix = (NodSpec, "sub") if arguments.layout == "nod" else (SimulationSpec, "subj")
-    spec = kind.from_mapping(options)
-    subjects = [f"{prefix}{number:02d}" for number in range(1, arguments.subjects + 1)]
+    spec = simulator.spec.from_mapping(options)
+    subjects = [simulator.subject(number) for number in range(1, arguments.subjects + 1)]
     simulate_layout(arguments.layout, Path(arguments.out), subjects, spec, seed=arguments.seed)
     print(f"Wrote {', '.join(subjects)} to {arguments.out}")
     return 0
@@ -203,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(command=plan)
 
     sub = commands.add_parser("simulate", help=simulate.__doc__)
-    sub.add_argument("--layout", choices=["algonauts2023", "nsd", "nod"], default="algonauts2023")
+    sub.add_argument("--layout", default="algonauts2023", help="see config/README.md")
     sub.add_argument("--out", required=True, help="folder to write the subjects to")
     sub.add_argument("--subjects", type=int, default=1, help="number of subjects")
     sub.add_argument("--seed", type=int, default=0)

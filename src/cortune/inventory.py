@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cortune.address import ENTITIES, Address
-from cortune.artifacts import read_json, read_provenance
+from cortune.artifacts import read_provenance
 from cortune.errors import CortuneError
 from cortune.project import Project
 from cortune.settings import look_up
@@ -86,9 +86,7 @@ def _difference(stage: str, folder: Path, project: Project) -> str:
         return f"made by algorithm {number}, now {STAGES[stage].number}"
     plain, told = project.config.as_dict(), []
     for key, value in stored["config"].items():
-        now = look_up(plain, key)
-        if now != value and not (value is True and now is not None):
-            told += _changes(key, value, now)
+        told += _changes(key, value, look_up(plain, key))
     current = {name: set(versions) for name, versions in project.upstream_versions.items()}
     for name, version in stored["inputs"].items():
         versions = [version] if isinstance(version, str) else version
@@ -98,34 +96,22 @@ def _difference(stage: str, folder: Path, project: Project) -> str:
 
 def _changes(key: str, value: Any, now: Any) -> list[str]:
     if isinstance(value, dict) and isinstance(now, dict):
-        return [
-            line
-            for part in sorted({*value, *now})
-            if value.get(part) != now.get(part)
-            for line in _changes(f"{key}.{part}", value.get(part), now.get(part))
-        ]
-    return [f"{key}: {value}, now {now}"]
+        parts = sorted({*value, *now})
+        found = (_changes(f"{key}.{part}", value.get(part), now.get(part)) for part in parts)
+        return [line for lines in found for line in lines]
+    # Of places, versions cover whether they are given.
+    given = isinstance(value, bool) and not isinstance(now, bool) and value == (now is not None)
+    return [] if value == now or given else [f"{key}: {value}, now {now}"]
 
 
 def _stored_provenance(folder: Path) -> dict[str, Any] | None:
     for path in sorted(folder.rglob("*")):
         if path.suffix in _CARRIERS and path.is_file():
             try:
-                return _provenance_in(path)
+                return read_provenance(path)
             except (CortuneError, OSError, ValueError, KeyError, TypeError):
                 continue
     return None
-
-
-def _provenance_in(path: Path) -> dict[str, Any]:
-    """Return the provenance that a file carries, or is."""
-    if path.suffix != ".json":
-        return read_provenance(path)
-    if path.with_suffix("").is_file():
-        return read_provenance(path.with_suffix(""))
-    value = read_json(path)
-    provenance = value.get("provenance", value)
-    return {key: provenance[key] for key in ("stage", "config", "inputs")}
 
 
 def remove(versions: Iterable[StoredVersion]) -> int:

@@ -13,6 +13,8 @@ from cortune.config import keys
 from cortune.stages import RUNTIME, STAGES
 from cortune.tuning.methods import METHODS
 
+_CHOICES = ("tuning.dataset", "tuning.methods", "saliency.probe")
+"""Keys that stages read, and that decide which jobs there are."""
 _RECIPES = {method.section for method in METHODS.values() if method.section}
 
 
@@ -62,7 +64,10 @@ def _said(key: str) -> str:
     if readers(key, places=True):
         return "nothing by itself: what the files hold counts, not where they are"
     stages = ", ".join(f"`{name}`" for name in reruns(key))
-    return stages or "jobs of what is new, and the tables and figures that gather them"
+    if key in _CHOICES or not stages:
+        new = "jobs of what is new, and the tables and figures that gather them"
+        return f"{new}; {stages}" if stages else new
+    return stages
 
 
 def document() -> str:

@@ -7,10 +7,12 @@ section is for. :mod:`cortune.config` collects the sections.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 N_NSD_IMAGES = 73_000
 
@@ -51,6 +53,32 @@ def simulated(key: str) -> Any:
     """Return the bounds of a number that the simulator takes."""
     low, high = SIMULATED[key]
     return Field(ge=low, le=high)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotates text that must be a name in a registry, which is imported when it is asked.
+
+    Parameters
+    ----------
+    names : callable
+        Returns the names.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Refuse other text, as a literal type does."""
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any:
+        """List the names."""
+        return {**handler(schema), "enum": [*self.names()]}
+
+    def _known(self, value: str) -> str:
+        if value not in (known := [*self.names()]):
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(map(repr, known))})
+        return value
 
 
 def _distinct(values: list[Any]) -> list[Any]:

@@ -34,12 +34,12 @@ wildcard_constraints:
     subject=r"(?!shared)(not-)?[A-Za-z0-9]+",
     hemisphere=r"lh|rh|all",
     roi=r"[A-Za-z0-9-]+",
-    method=r"[a-z_]+",
+    method=r"[a-z][a-z0-9_]*",
     replicate=r"\d+",
     target=r"[A-Za-z][A-Za-z0-9_]*",
     probe=r"[A-Za-z][A-Za-z0-9_]*",
-    # Layouts whose subjects share files, and a NOD subject's number.
-    layout=r"nsd|nod",
+    # Of a data set whose subjects share files; and a NOD subject's number.
+    layout=r"[a-z][a-z0-9_]*",
     number=r"\d\d",
 
 

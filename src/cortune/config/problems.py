@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -91,7 +92,7 @@ def _problem(error: ErrorDetails, model: type[BaseModel], raw: Any) -> str:
 def _expected(error: ErrorDetails, kind: Any) -> str:
     form, context = error["type"], error.get("ctx", {})
     if form == "literal_error":
-        options = [str(option) for option in _options(kind)]
+        options = re.findall("'([^']*)'", context["expected"])
         close = difflib.get_close_matches(str(error["input"]), options, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
         return f"expected one of {', '.join(options)}{hint}"
@@ -144,11 +145,6 @@ def _inner(kind: Any) -> Any:
         kinds = [each for each in get_args(kind) if each is not NoneType]
         return _inner(kinds[0]) if len(kinds) == 1 else kind
     return kind
-
-
-def _options(kind: Any) -> tuple[Any, ...]:
-    inner = _inner(kind)
-    return get_args(inner) if get_origin(inner) is Literal else ()
 
 
 def _value(raw: Any, keys: Sequence[int | str]) -> Any:

@@ -6,12 +6,22 @@ Recipes of tuning methods are in :mod:`cortune.tuning.methods`, the backbone's s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_serializer
 
-from cortune.section import SIMULATED, Classes, Count, Distinct, Positive, Section, Share, simulated
+from cortune.section import (
+    SIMULATED,
+    Classes,
+    Count,
+    Distinct,
+    OneOf,
+    Positive,
+    Section,
+    Share,
+    simulated,
+)
 from cortune.tuning.methods import METHODS
 
 if TYPE_CHECKING:
@@ -19,7 +29,19 @@ if TYPE_CHECKING:
 else:
     MethodName = Literal[tuple(METHODS)]
 
-Layout = Literal["algonauts2023", "nsd", "nod"]
+
+def _layouts() -> Iterable[str]:
+    from cortune.data import LAYOUTS
+
+    return LAYOUTS
+
+
+def _sources() -> Iterable[str]:
+    from cortune.probes.sources import sources
+
+    return sources()
+
+
 Name = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]*$")]
 Word = Annotated[str, Field(pattern="^[A-Za-z0-9]+$")]
 Roi = Annotated[str, Field(pattern="^[A-Za-z0-9-]+$")]
@@ -108,7 +130,7 @@ class Simulate(Section):
 class Dataset(Section):
     """One data set: where it is and what of it is analysed."""
 
-    layout: Layout
+    layout: Annotated[str, OneOf(_layouts)]
     """On-disk layout; `nsd` is raw NSD, `nod` is OpenNeuro ds004496. See `cortune check` for the
     exact tree expected."""
     root: str | None = None
@@ -329,7 +351,7 @@ class Transfer(Section):
 class Probe(Section):
     """Labelled images that linear probes of the networks classify."""
 
-    kind: Literal["scenes", "image_folder", "imagenet", "places365", "sun397"]
+    kind: Annotated[str, OneOf(_sources)]
     """Where the images come from: `image_folder` has a folder of pictures for each class;
     `imagenet`, `places365` and `sun397` are laid out as torchvision does; `scenes` are
     simulated."""

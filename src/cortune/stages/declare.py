@@ -140,7 +140,7 @@ class Stage:
     Parameters
     ----------
     name : str
-        Of the stage, its rule, script, log and benchmark.
+        Of the stage, its rule, script, log and benchmark. Other rules may make its files, too.
     number : int
         Algorithm number; raise it when the code gives other results for the same input.
     run : callable
@@ -165,8 +165,6 @@ class Stage:
         Makes the addresses of the same file equal.
     when : callable, optional
         ``when(project)``: whether a complete run has its tables or figures.
-    rules : tuple of str
-        Names of its rules, where there are several.
     gpu : bool
         Whether its rule asks for a GPU: it runs networks.
     gathers : bool
@@ -185,7 +183,6 @@ class Stage:
     facts: Callable[[Project, Address], Any] | None = None
     normal: Callable[[Address], Address] | None = None
     when: Callable[[Project], bool] | None = None
-    rules: tuple[str, ...] = ()
     gpu: bool = False
     gathers: bool = False
 

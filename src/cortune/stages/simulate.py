@@ -60,7 +60,6 @@ def _raw(settings: Settings, address: Address) -> Sources:
     reads=("seed", "datasets.{dataset}.layout", "datasets.{dataset}.simulate"),
     places=("datasets.{dataset}.simulate.masks", "datasets.{dataset}.simulate.images"),
     sources=_raw,
-    rules=("simulate_dataset", "simulate_nsd", "simulate_nod", "simulate_shared"),
     outputs={
         "record": Output(
             "{layout}.json",
