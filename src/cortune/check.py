@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cortune.config import Config, ConfigError
+from cortune.config import Config, ConfigError, Dataset
 from cortune.errors import CortuneError
 from cortune.project import Project
 from cortune.tuning.methods import UNTUNED
@@ -46,10 +46,22 @@ def _dataset_problems(config: Config) -> Iterator[str]:
             if project.simulation(name) is None:
                 problems = project.reader(name).problems(dataset.subjects, dataset.rois)
                 yield from (f"datasets.{name}: {problem}" for problem in problems)
-            elif name == project.dataset:
-                _ = project.units
+            else:
+                yield from _photograph_problems(name, dataset)
+                if name == project.dataset:
+                    _ = project.units
         except CortuneError as error:
             yield f"datasets.{name}: {error}"
+
+
+def _photograph_problems(name: str, dataset: Dataset) -> Iterator[str]:
+    simulate = dataset.simulate
+    folder = getattr(simulate, "images", None)
+    if simulate is not None and folder:
+        from cortune.simulate.photographs import photograph_problems
+
+        for problem in photograph_problems(Path(folder).expanduser(), simulate.n_classes):
+            yield f"datasets.{name}.simulate.images: {problem}"
 
 
 def _transfer_problems(config: Config) -> Iterator[str]:

@@ -33,6 +33,7 @@ MAX_BYTES = 1 << 28
 _BLOCK = 256
 # Not every format PIL knows: some of them (EPS) run other programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+_ORIENTATION, _UPSIDE_DOWN = 0x0112, 4  # EXIF; values beyond turn it by a quarter
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -56,12 +57,30 @@ def read_size(path: str | Path) -> tuple[int, int]:
         raise _unreadable(path, error.strerror or str(error)) from None
     if not (head.startswith(_PNG) and len(head) == 24):
         with _open(path, path) as picture:
-            return picture.size
+            turned = picture.getexif().get(_ORIENTATION, 1) > _UPSIDE_DOWN
+            return picture.size[::-1] if turned else picture.size
     width, height = struct.unpack(">II", head[16:24])
     _check_pixels(path, width, height)
     if b"IEND" not in tail:
         raise InputError(path, "a PNG without its end (truncated)", "a whole picture", AGAIN)
     return width, height
+
+
+def check_picture(path: str | Path) -> None:
+    """Decode a picture as coarsely as its format allows, to see that it is whole.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_picture`.
+    """
+    path = Path(path)
+    try:
+        with _open(path, path) as picture:
+            picture.draft("RGB", (32, 32))
+            picture.load()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise _unreadable(path, f"a picture that cannot be decoded ({error})") from None
 
 
 def read_picture(path: str | Path, size: int) -> NDArray[np.uint8]:
@@ -89,7 +108,7 @@ def read_picture(path: str | Path, size: int) -> NDArray[np.uint8]:
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """Decode a picture to RGB at its own size.
+    """Decode a picture to RGB at its own size, turned as its EXIF tag says.
 
     Greyscale, palette, 16-bit and CMYK pictures are converted; transparency is dropped.
 
@@ -249,11 +268,14 @@ def _square(picture: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def _decode(path: Path, data: bytes) -> Image.Image:
+    from PIL import ImageOps
+
     try:
         with _open(path, io.BytesIO(data)) as picture:
             if picture.mode.startswith("I;16"):
-                return _eight_bits(picture)
-            return picture.convert("RGB")
+                picture = _eight_bits(picture)
+            # Upright, as every viewer shows it.
+            return ImageOps.exif_transpose(picture).convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise _unreadable(path, f"a picture that cannot be decoded ({error})") from None
 

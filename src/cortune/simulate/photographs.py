@@ -9,13 +9,15 @@ still drive them alike.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from cortune.data.images import open_rgb
+from cortune.data.images import check_picture, open_rgb
 from cortune.errors import InputError
 from cortune.seeds import rng
 from cortune.simulate.scenes import CATEGORIES, GRID, Scene, category_likeness
@@ -67,6 +69,21 @@ def photograph_scenes(
         yield Scene(image, labels[index], class_maps, openness, clutter)
 
 
+def photograph_problems(folder: Path, n_classes: int) -> Iterator[str]:
+    """Yield what is wrong with photographs and their labels, each in one message."""
+    try:
+        photographs = list_photographs(folder)
+        read_labels(folder, photographs, n_classes)
+    except InputError as error:
+        yield str(error)
+        return
+    for path in photographs:
+        try:
+            check_picture(path)
+        except InputError as error:
+            yield str(error)
+
+
 def read_labels(folder: Path, photographs: list[Path], n_classes: int) -> list[int]:
     """Return the class of each photograph, -1 where nothing says.
 
@@ -74,6 +91,14 @@ def read_labels(folder: Path, photographs: list[Path], n_classes: int) -> list[i
     words), as far as there are such classes.
     """
     table = _read_table(folder)
+    names = {path.relative_to(folder).as_posix() for path in photographs}
+    if table and not names.intersection(table):
+        raise InputError(
+            folder / LABELS,
+            f"{next(iter(table))!r} and other names, none of which is a photograph",
+            f"names such as {min(names)!r}",
+            "Correct the column `file`: paths relative to the folder.",
+        )
     categories = [_category(folder, path, table) for path in photographs]
     known = sorted({category for category in categories if category})
     classes = _assign(known, n_classes)
@@ -81,19 +106,43 @@ def read_labels(folder: Path, photographs: list[Path], n_classes: int) -> list[i
 
 
 def _read_table(folder: Path) -> dict[str, str]:
+    """Return the category of each file, from a table as any spreadsheet writes it."""
     path = folder / LABELS
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "category"} <= set(reader.fieldnames or ()):
-            raise InputError(
-                path,
-                f"the columns {', '.join(reader.fieldnames or ())}",
-                "`file` and `category` among the columns",
-                "Correct the header, or remove the file.",
-            )
-        return {row["file"]: row["category"] for row in reader}
+    head, *rows = csv.reader(lines := _text(path).splitlines(), delimiter=_delimiter(lines))
+    columns = [name.strip().lower() for name in head]
+    if not {"file", "category"} <= set(columns):
+        raise InputError(
+            path,
+            f"the columns {', '.join(head)}",
+            "`file` and `category` among the columns",
+            "Correct the header, or remove the file.",
+        )
+    filled = [dict(zip(columns, row, strict=False)) for row in rows if any(row)]
+    return {
+        row["file"].strip().replace("\\", "/"): row.get("category", "").strip() for row in filled
+    }
+
+
+def _text(path: Path) -> str:
+    """Return the text of a table: Unicode, or what older spreadsheets write."""
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if wide else ("utf-8-sig", "cp1252"):
+        with contextlib.suppress(UnicodeDecodeError):
+            if text := content.decode(encoding).strip():
+                return text
+    raise InputError(
+        path,
+        "no readable text",
+        "a CSV table with the columns `file` and `category`",
+        "Save it as CSV (UTF-8), or remove it.",
+    )
+
+
+def _delimiter(lines: list[str]) -> str:
+    return max(",;\t", key=lines[0].count)
 
 
 def _category(folder: Path, path: Path, table: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from cortune.data.rois import FAMILIES, HEMISPHERES, STREAMS
 from cortune.errors import InputError
+from cortune.files import visible_files
 from cortune.section import N_NSD_IMAGES as N_NSD_IMAGES
 from cortune.section import SIMULATED
 from cortune.seeds import rng
@@ -232,13 +233,15 @@ def synthetic_sizes(vertices: Vertices, hemisphere: str) -> dict[str, int]:
 def list_photographs(folder: Path) -> list[Path]:
     """List the pictures under `folder`, sorted by relative POSIX path.
 
+    Links are followed; what is hidden (``._x.jpg`` of a Mac, ``.thumbnails``) is no picture.
+
     Raises
     ------
     InputError
         If the folder does not exist or holds no picture.
     """
     paths = sorted(
-        (p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file()),
+        (p for p in visible_files(folder) if p.suffix.lower() in PHOTO_SUFFIXES),
         key=lambda path: path.relative_to(folder).as_posix(),
     )
     if not paths:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortune.address import Address
+from cortune.files import visible_files
 from cortune.fingerprints import Sources
 from cortune.stages.declare import Output, stage
 
@@ -45,12 +46,8 @@ def _raw(settings: Settings, address: Address) -> Sources:
     for key, below in (("masks", "roi_masks"), ("images", "")):
         if folder := getattr(given, key, None):
             root = Path(folder).expanduser()
-            found = sorted((root / below).rglob("*")) if root.is_dir() else []
-            files += [
-                (f"{key}/{path.relative_to(root).as_posix()}", path)
-                for path in found
-                if path.is_file() and not path.name.startswith(".")
-            ]
+            found = sorted(visible_files(root / below))
+            files += [(f"{key}/{path.relative_to(root).as_posix()}", path) for path in found]
     return Sources(files)
 
 
