@@ -86,9 +86,7 @@ def _difference(stage: str, folder: Path, project: Project) -> str:
         return f"made by algorithm {number}, now {STAGES[stage].number}"
     plain, told = project.config.as_dict(), []
     for key, value in stored["config"].items():
-        now = look_up(plain, key)
-        if now != value and not (value is True and now is not None):
-            told += _changes(key, value, now)
+        told += _changes(key, value, look_up(plain, key))
     current = {name: set(versions) for name, versions in project.upstream_versions.items()}
     for name, version in stored["inputs"].items():
         versions = [version] if isinstance(version, str) else version
@@ -98,12 +96,13 @@ def _difference(stage: str, folder: Path, project: Project) -> str:
 
 def _changes(key: str, value: Any, now: Any) -> list[str]:
     if isinstance(value, dict) and isinstance(now, dict):
-        return [
-            line
-            for part in sorted({*value, *now})
-            if value.get(part) != now.get(part)
-            for line in _changes(f"{key}.{part}", value.get(part), now.get(part))
-        ]
+        parts = sorted({*value, *now})
+        changes = [_changes(f"{key}.{part}", value.get(part), now.get(part)) for part in parts]
+        return [line for each in changes for line in each]
+    # Of places, provenance says only whether they were given.
+    place = isinstance(value, bool) and not isinstance(now, bool)
+    if value == ((now is not None) if place else now):
+        return []
     return [f"{key}: {value}, now {now}"]
 
 
