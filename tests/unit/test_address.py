@@ -133,4 +133,11 @@ def test_own_entities_are_those_that_tell_a_file_from_others(address):
 @given(addresses)
 def test_a_path_of_every_stage_matches_the_wildcards_of_rules(address):
     parts = address.path(OF_NETWORK).split("/")
-    assert [re.split("-", part)[0] for part in parts] == ["ds", "sub", "hemi", "roi", "method", "rep"]
+    assert [re.split("-", part)[0] for part in parts] == [
+        "ds",
+        "sub",
+        "hemi",
+        "roi",
+        "method",
+        "rep",
+    ]

@@ -81,9 +81,7 @@ def test_sections_are_compared_key_by_key(tmp_path, demo):
     n_images = changed["datasets"]["nsd"]["simulate"]["n_images"]
     changed["datasets"]["nsd"]["simulate"]["n_images"] = n_images + 5
     (stored,) = stored_versions([project_of(changed, tmp_path)])
-    assert stored.about == (
-        f"datasets.nsd.simulate.n_images: {n_images}, now {n_images + 5}"
-    )
+    assert stored.about == (f"datasets.nsd.simulate.n_images: {n_images}, now {n_images + 5}")
 
 
 def test_an_input_of_another_version_is_named(tmp_path, demo):

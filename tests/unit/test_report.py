@@ -233,9 +233,7 @@ def test_what_was_changed_in_place_is_put_right(run, file):
     whole = {path: path.read_bytes() for path in run.latest.rglob("*") if path.is_file()}
     (run.latest / file).write_text("changed")
     run.place()
-    assert {
-        path: path.read_bytes() for path in run.latest.rglob("*") if path.is_file()
-    } == whole
+    assert {path: path.read_bytes() for path in run.latest.rglob("*") if path.is_file()} == whole
 
 
 def test_a_manifest_means_a_whole_run(run, monkeypatch):

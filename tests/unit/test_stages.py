@@ -45,9 +45,7 @@ def workflow(tmp_path_factory):
 def other(tmp_path_factory):
     """Without pretraining, and with a data set in the third layout."""
     nsd = {**EXAMPLE["datasets"]["nsd"], "layout": "nsd"}
-    return Rules(
-        tmp_path_factory.mktemp("other"), backbone__weights="random", datasets__nsd=nsd
-    )
+    return Rules(tmp_path_factory.mktemp("other"), backbone__weights="random", datasets__nsd=nsd)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +118,9 @@ def test_jobs_are_those_that_the_project_counts(workflow, other):
     for each in (workflow, other):
         found = Counter((RULES[job.rule.name].name, address_of(job)) for job in each.jobs)
         assert found == Counter(
-            (name, address) for name, addresses in each.project.jobs.items() for address in addresses
+            (name, address)
+            for name, addresses in each.project.jobs.items()
+            for address in addresses
         )
 
 

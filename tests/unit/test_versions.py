@@ -373,7 +373,11 @@ def test_min_voxels_reaches_transfer_by_the_rois_that_it_leaves():
     assert different(after(20), after(40)) == set(), "it leaves the same ROIs"
     assert after(41).facts(*job) == {"subj05": ["V1v"]}
     jobs = different(after(40), after(41))
-    assert job in jobs and stages_of(jobs) == {"transfer_dataset", "tabulate_transfer", "plot_transfer"}
+    assert job in jobs and stages_of(jobs) == {
+        "transfer_dataset",
+        "tabulate_transfer",
+        "plot_transfer",
+    }
 
 
 # ---- probes
@@ -459,7 +463,9 @@ def test_a_data_set_that_was_moved_is_the_same(trees, tmp_path):
     assert versions(real(pointer)) == before
 
 
-@pytest.mark.parametrize("part", ["training_split/training_fmri/lh_*", "roi_masks/lh.*", "**/*.png"])
+@pytest.mark.parametrize(
+    "part", ["training_split/training_fmri/lh_*", "roi_masks/lh.*", "**/*.png"]
+)
 def test_other_content_changes_what_is_made_of_that_subject_alone(trees, tmp_path, part):
     root = shutil.copytree(trees, tmp_path / "data")
     before = real(root)
@@ -471,9 +477,10 @@ def test_other_content_changes_what_is_made_of_that_subject_alone(trees, tmp_pat
     jobs = different(before, real(root))
     for stage, address in jobs:
         if address.subject != "subj02":  # it pools or gathers subjects, or is tried on others
-            assert (
-                stage in GATHERED | {"transfer_subject"} or address.method == "pooled_mean"
-            ), (stage, address)
+            assert stage in GATHERED | {"transfer_subject"} or address.method == "pooled_mean", (
+                stage,
+                address,
+            )
     prepared = {stage for stage, _ in jobs if stage.startswith("prepare")}
     assert prepared == {"prepare_images" if file.suffix == ".png" else "prepare_responses"}
 
@@ -551,9 +558,7 @@ def test_where_results_lie_and_what_a_job_shares_with_its_inputs_do_not_count():
         "inputs": {"grams": [f"/data/{path}" for path in WHAT["inputs"]["grams"]]},
     }
     assert version_of("encode_roi", 1, ADDRESS, **{**WHAT, **elsewhere}) == base
-    shared = {
-        "inputs": {"grams": [p.replace("subj01", "subj02") for p in WHAT["inputs"]["grams"]]}
-    }
+    shared = {"inputs": {"grams": [p.replace("subj01", "subj02") for p in WHAT["inputs"]["grams"]]}}
     other = ADDRESS.but(subject="subj02")
     assert version_of("encode_roi", 1, other, **{**WHAT, **shared}) == base
 
