@@ -281,14 +281,16 @@ def sharpest(backbone, n_scores, n_voxels, recipe):
     """Tune as sharply as can be."""
 '''
 ASK = """
+from cortune.address import Address
 from cortune.config import Config, document, keys, schema
 from cortune.report.style import METHOD_COLOURS, ordered_methods
 from cortune.tuning.methods import METHODS
-from cortune.versions import RECIPES
+from cortune.reruns import reruns
+from cortune.settings import keys_of
 
 enum = schema()["properties"]["tuning"]["properties"]["methods"]["items"]["enum"]
 assert enum.index("sharpest") == enum.index("contrastive_plus") + 1
-assert "sharpest.steepness" in keys() and RECIPES["sharpest"] == ("sharpest",)
+assert "sharpest.steepness" in keys() and "tune_network" in reruns("sharpest.steepness")
 assert "| `sharpest` |  | A recipe of its own. |" in document()
 assert "| `sharpest.steepness` | `2.0` | How steep. |" in document()
 assert "`sharpest`: Tune as sharply as can be." in document()
@@ -298,6 +300,7 @@ dataset = {"layout": "nsd", "root": "data"}
 config = {"datasets": {"d": dataset}, "tuning": {"methods": ["sharpest"]}}
 config = Config.from_mapping(config | {"sharpest": {"steepness": 3}})
 assert config.recipe("sharpest").steepness == 3.0
+assert keys_of(config, ["{recipe}"], Address(method="sharpest")) == ["sharpest"]
 assert METHODS["sharpest"].build(None, 1, 1, config.recipe("sharpest")) is None
 """
 

@@ -8,17 +8,22 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake import CONFIG, UNIT
 
 from cortune import artifacts
+from cortune.config import Config
 from cortune.data.npy import create_array
 from cortune.disk import allocate, amount, disk_problem
 from cortune.errors import ResourceError
+from cortune.fingerprints import Fingerprints, Sources
 from cortune.lock import hold
+from cortune.project import Project
 from cortune.versions import Provenance
 from disks import mounted
 
@@ -93,6 +98,21 @@ def test_a_write_protected_folder_is_named(small, name):
         small.remount("rw")
 
 
+def test_results_that_cannot_be_written_to_can_be_planned(small):
+    """A dry run, or `cortune versions`, of results on a disk that is read alone."""
+    raw = small.folder / "raw"
+    raw.write_bytes(b"x")
+    small.remount("ro")
+    try:
+        known = Fingerprints(small.folder / "results" / ".fingerprints.json")
+        known.of(Sources([("raw", raw)]))
+        known.save()
+    finally:
+        small.remount("rw")
+        raw.unlink()
+    assert list(small.folder.iterdir()) == []
+
+
 def test_a_memory_map_that_does_not_fit_is_refused_before_it_is_written(small):
     with pytest.raises(ResourceError, match="the 4 MB that it needs"):
         create_array(small.folder / "a.npy", (1000, 1000))
@@ -127,15 +147,15 @@ def test_a_lock_on_a_full_disk(small):
 
 JOB = """
 import sys
-from types import SimpleNamespace
 import numpy as np
-from cortune import jobs
+tests, folder, what = sys.argv[1:]
+sys.path.insert(0, tests)
 from cortune.artifacts import write_json
-log, output, what = sys.argv[1:]
+from fake import run_encoding
 
 def main(job):
     if what == "write":
-        write_json(output, list(range(10**6)))
+        write_json(job.output.encoding, list(range(10**6)))
     elif what == "numpy":
         np.ones(1 << 46, np.uint8)
     elif what == "torch":
@@ -144,34 +164,28 @@ def main(job):
     elif what == "bug":
         raise RuntimeError("a bug")
 
-class Wildcards(dict):
-    pass
-
-jobs.run(
-    SimpleNamespace(
-        input=[], output=[output], params=None, wildcards={}, threads=1, rule="encode_roi",
-        log=[log], config={
-            "datasets": {"nsd": {"layout": "algonauts2023", "subjects": ["subj01"], "simulate": {}}}
-        },
-    ),
-    main,
-)
+run_encoding(f"{folder}/results", f"{folder}/logs/job.log", main)
 """
 
 
-def run_job(folder, what, output="out.json"):
+def run_job(folder, what):
     (folder / "logs").mkdir(exist_ok=True)
     log = folder / "logs" / "job.log"
-    command = [sys.executable, "-c", JOB, str(log), str(folder / output), what]
+    command = [sys.executable, "-c", JOB, str(Path(__file__).parent), str(folder), what]
     done = subprocess.run(command, capture_output=True, text=True)
     return SimpleNamespace(code=done.returncode, terminal=done.stderr, log=log)
+
+
+def output_in(folder):
+    project = Project(Config.from_mapping(CONFIG), str(folder / "results"))
+    return project.path("encode_roi", "encoding", UNIT)
 
 
 def test_the_message_of_a_job_goes_to_the_log(small):
     done = run_job(small.folder, "write")
     assert done.code == 1 and done.terminal == ""
     (line,) = done.log.read_text().splitlines()
-    expected = f"ERROR {small.folder}/out.json: found too little space left on the disk, 1"
+    expected = f"ERROR {output_in(small.folder)}: found too little space left on the disk, "
     assert line.startswith(expected) and "expected the 9.89 MB that it needs" in line
 
 
@@ -182,7 +196,7 @@ def test_the_message_of_a_job_goes_to_the_terminal_if_the_log_does_not_hold_it(s
     try:
         done = run_job(small.folder, "write")
         assert done.code == 1
-        assert "out.json: found too little space left on the disk, 0 bytes" in done.terminal
+        assert "encoding.h5: found too little space left on the disk, 0 bytes" in done.terminal
         small.remount("ro")
         done = run_job(small.folder, "write")
         assert done.code == 1

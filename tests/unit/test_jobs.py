@@ -1,44 +1,252 @@
+"""What a job sees, what it proves of its version, and how its errors are told."""
+
 from __future__ import annotations
 
+import copy
+import os
+import shutil
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
+from algonauts_tree import write_tree
+from example import EXAMPLE, changed
+from fake import CONFIG, UNIT, Names, snakemake_of
 
 from cortune import jobs
-from cortune.errors import ResourceError
+from cortune.address import Address
+from cortune.config import Config
+from cortune.errors import InputError, ResourceError
 from cortune.jobs import Job
-
-CONFIG = {
-    "datasets": {
-        "nsd": {"layout": "algonauts2023", "subjects": ["subj01"], "rois": ["V1v"], "simulate": {}},
-        "nod": {"layout": "nod", "subjects": ["sub01"], "rois": ["V1"], "simulate": {}},
-    },
-    "tuning": {"dataset": "nsd"},
-    "encoding": {"memory_gb": 0.5, "n_components": 7},
-}
+from cortune.project import Project
+from cortune.settings import UndeclaredKey
+from cortune.stages import STAGES
 
 
-def job(rule="encode_roi", **wildcards):
-    return Job(
-        SimpleNamespace(
-            input=None,
-            output=None,
-            params=None,
-            wildcards=wildcards,
-            threads=1,
-            rule=rule,
-            config=CONFIG,
+def project_of(mapping=CONFIG, results="results"):
+    return Project(Config.from_mapping(mapping), str(results))
+
+
+def job(stage="encode_roi", address=UNIT, mapping=CONFIG, results="results"):
+    return Job(snakemake_of(project_of(mapping, results), stage, address))
+
+
+def test_a_job_knows_itself_by_the_path_of_what_it_makes(tmp_path):
+    for results in ("results", str(tmp_path / "deep" / "results")):
+        found = job(results=results)
+        assert (found.results, found.stage, found.address) == (
+            results,
+            STAGES["encode_roi"],
+            UNIT,
         )
-    )
+        assert found.version == project_of(results=results).version("encode_roi", UNIT)
 
 
 def test_settings_of_encoding_models_are_those_of_the_configuration():
-    settings = job().encoding_settings()
+    mapping = {**CONFIG, "encoding": {"memory_gb": 0.5, "n_components": 7}}
+    settings = job(mapping=mapping).encoding_settings()
     assert settings.memory == 5e8 and settings.n_components == 7
     assert next(iter(settings.alphas)) == pytest.approx(0.1)
+
+
+def test_a_job_reads_what_its_stage_declares_and_how_it_runs():
+    found = job()
+    assert found.config.encoding.folds == 5 and found.config.device == "auto"
+    with pytest.raises(UndeclaredKey, match=r"encode_roi.*split"):
+        _ = found.config.split
+
+
+def test_a_job_of_a_tuning_method_has_its_recipe():
+    for method, section in (("contrastive", "contrastive"), ("regression", "regression")):
+        found = job("tune_network", UNIT.but(method=method))
+        assert found.recipe == getattr(Config.from_mapping(CONFIG), section)
+
+
+def test_provenance_says_what_the_version_covers():
+    provenance = job().provenance(raw={"a": "b"}, notes={"device": "cpu"}).as_dict()
+    known = project_of()
+    assert provenance["version"] == known.version("encode_roi", UNIT)
+    assert provenance["inputs"] == {
+        "extract_features": known.version("extract_features", UNIT),
+        "prepare_responses": known.version("prepare_responses", UNIT),
+    }
+    assert provenance["config"]["encoding.folds"] == 5
+    assert provenance["raw"] == {"a": "b"} and provenance["notes"] == {"device": "cpu"}
+
+
+def test_checkpoints_lie_beside_the_stages_not_among_them(tmp_path):
+    """Snakemake removes what an interrupted job was writing, and its folder's content."""
+    address = UNIT.but(method="contrastive")
+    found = job("tune_network", address, results=tmp_path / "results")
+    path = found.scratch(found.output.network)
+    inside = Path(found.output.network).relative_to(tmp_path / "results")
+    assert path == (tmp_path / "results" / "scratch" / inside).with_suffix(".checkpoint")
+    other = job("tune_network", address.but(subject="subj02"), results=tmp_path / "results")
+    assert other.scratch(other.output.network) != path
+
+
+def test_networks_of_a_folder_have_files_of_their_own():
+    address = Address("nsd", "subj01", "all", "all", "contrastive", "0", probe="scenes")
+    mapping = changed(EXAMPLE, datasets__nsd__rois=["V1v", "PPA"])
+    found = job("probe_network", address, mapping)
+    networks = [network for _, network in found.networks("networks")]
+    assert {(n.hemisphere, n.roi) for n in networks} == {
+        (hemisphere, roi) for hemisphere in ("lh", "rh") for roi in ("V1v", "PPA")
+    }
+    names = [found.inside("folder", network, "probe.h5") for network in networks]
+    assert "folder/hemi-lh_roi-V1v_probe.h5" in names and len(set(names)) == 4
+
+
+def test_the_untuned_network_is_found_by_its_path_without_entities():
+    address = Address("nsd", "all", "all", "all", "untuned", "0", probe="scenes")
+    ((path, network),) = job("probe_network", address, EXAMPLE).networks("networks")
+    assert path.endswith("network.safetensors") and network.model == "untuned"
+    assert Job.inside("folder", network, "probe.h5") == "folder/probe.h5"
+
+
+# ---- what a job proves
+
+
+EVERY = [
+    (stage, address)
+    for stage, addresses in project_of(EXAMPLE).jobs.items()
+    for address in addresses[-1:]
+]
+
+
+@pytest.mark.parametrize(("stage", "address"), EVERY, ids=[stage for stage, _ in EVERY])
+def test_every_job_finds_the_version_that_was_planned(stage, address):
+    job(stage, address, EXAMPLE).check()
+
+
+def test_another_configuration_than_was_planned_for_is_found():
+    planned = snakemake_of(project_of(), "encode_roi", UNIT)
+    planned.config["encoding"]["folds"] = 4
+    with pytest.raises(InputError, match="since the run was planned.*Run the same command"):
+        Job(planned).check()
+    unread = snakemake_of(project_of(), "encode_roi", UNIT)
+    unread.config["encoding"]["min_noise_ceiling"] = 0.3
+    unread.config["device"] = "cpu"
+    Job(unread).check()
+
+
+def test_other_inputs_than_were_planned_for_are_found():
+    def given(change):
+        planned = snakemake_of(project_of(), "encode_roi", UNIT)
+        named = dict(planned.input.items())
+        planned.input = Names(**change(named))
+        return Job(planned)
+
+    given(dict).check()
+    grams = given(dict).input.grams
+    wrong = [
+        {"grams": grams.replace("sub-subj01", "sub-subj02")},
+        {"grams": grams.replace("/2-", "/1-")},
+        {"responses": grams, "grams": given(dict).input.responses},
+        {"more": grams},
+    ]
+    for change in wrong:
+        with pytest.raises(InputError, match="since the run was planned"):
+            given(lambda named, change=change: named | change).check()
+    with pytest.raises(InputError):
+        given(lambda named: {"grams": named["grams"]}).check()
+
+
+def test_other_facts_than_were_planned_for_are_found():
+    planned = snakemake_of(project_of(), "tabulate_encoding", Address())
+    Job(planned).check()
+    planned.params["facts"] = [{"roi": "V1v"}]
+    with pytest.raises(InputError, match="since the run was planned"):
+        Job(planned).check()
+
+
+# ---- raw files
+
+
+REAL = {
+    "datasets": {"nsd": {"layout": "algonauts2023", "subjects": ["subj01"], "rois": ["V1v"]}},
+    "backbone": {"weights": "random"},
+}
+IMAGES = Address("nsd", "subj01")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return write_tree(tmp_path_factory.mktemp("data") / "algonauts")
+
+
+@pytest.fixture
+def planned(tree, tmp_path):
+    """A job that was planned, and a picture that it is to read."""
+    root = shutil.copytree(tree.root, tmp_path / "data")
+    mapping = copy.deepcopy(REAL)
+    mapping["datasets"]["nsd"]["root"] = str(root)
+    known = project_of(mapping, tmp_path / "results")
+    picture = sorted(root.rglob("*.png"))[0]
+    return snakemake_of(known, "prepare_images", IMAGES), picture
+
+
+def test_raw_files_that_stay_as_they_are_pass(planned):
+    Job(planned[0]).check()
+
+
+def flipped(picture):
+    content = bytearray(picture.read_bytes())
+    content[-1] ^= 1
+    picture.write_bytes(content)
+
+
+def flipped_with_its_times(picture):
+    times = picture.stat()
+    flipped(picture)
+    os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [flipped, flipped_with_its_times])
+@pytest.mark.parametrize("before", [True, False])
+def test_raw_files_that_change_after_planning_or_while_the_job_runs_are_found(
+    planned, change, before
+):
+    snakemake, picture = planned
+    if before:
+        change(picture)
+    found = Job(snakemake)
+    if not before:
+        change(picture)
+    with pytest.raises(InputError, match="raw files that changed since the run was planned"):
+        found.check()
+
+
+def test_raw_files_that_change_and_change_back_while_the_job_runs_are_found(planned):
+    """It may have read what was there in between."""
+    snakemake, picture = planned
+    found = Job(snakemake)
+    flipped(picture)
+    flipped(picture)
+    with pytest.raises(InputError, match="raw files that changed"):
+        found.check()
+
+
+def test_a_raw_file_that_is_removed_is_named(planned):
+    snakemake, picture = planned
+    found = Job(snakemake)
+    picture.unlink()
+    with pytest.raises(InputError):
+        found.check()
+    with pytest.raises(InputError):
+        Job(snakemake).check()
+
+
+def test_a_raw_file_that_was_copied_in_the_meantime_is_the_same(planned):
+    snakemake, picture = planned
+    copied = shutil.copy(picture, picture.with_name("copy"))
+    Path(copied).replace(picture)
+    Job(snakemake).check()
+
+
+# ---- devices
 
 
 def test_without_a_gpu_numpy_encodes_and_torch_is_not_loaded(monkeypatch):
@@ -64,25 +272,16 @@ def test_a_gpu_file_without_a_working_gpu_leaves_the_cpu(monkeypatch, tmp_path):
     assert jobs._array_device("auto") is None
 
 
-def test_rules_that_simulate_the_layouts_are_one_stage():
-    assert job("simulate_nod").stage == job("simulate_nsd").stage == "simulate_dataset"
-    assert job("encode_roi").stage == "encode_roi"
-
-
-def test_a_transfer_works_on_the_data_set_it_goes_to():
-    assert job("transfer_dataset", target="nod", method="contrastive").dataset == "nod"
-    assert job("transfer_subject", method="contrastive").dataset == "nsd"
-    known = job("prepare_images")
-    version = known.project.versions.of("prepare_images", "nod")
-    assert job("prepare_images", version=version, subject="sub01").dataset == "nod"
+# ---- logs
 
 
 LOGGED = """
 import sys, time
 from pathlib import Path
-from types import SimpleNamespace
-from cortune import jobs
-folder, name = Path(sys.argv[1]), sys.argv[2]
+tests, folder, name = sys.argv[1:]
+sys.path.insert(0, tests)
+from fake import run_encoding
+folder = Path(folder)
 
 def main(job):
     (folder / f"{name}.started").touch()
@@ -90,22 +289,14 @@ def main(job):
         time.sleep(0.01)
     print(name, "was here")
 
-jobs.run(
-    SimpleNamespace(
-        input=[], output=[], params=None, wildcards={}, threads=1, rule="encode_roi",
-        log=[folder / "job.log"],
-        config={"datasets": {"nsd": {"layout": "algonauts2023", "subjects": ["subj01"],
-                                     "simulate": {}}}},
-    ),
-    main,
-)
+run_encoding(f"{folder}/results", str(folder / "job.log"), main)
 """
 
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_job_waits_for_the_same_job_of_a_run_that_was_killed_alone(tmp_path, killed):
     def start(name):
-        command = [sys.executable, "-c", LOGGED, str(tmp_path), name]
+        command = [sys.executable, "-c", LOGGED, str(Path(__file__).parent), str(tmp_path), name]
         return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def started(name):

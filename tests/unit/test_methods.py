@@ -26,6 +26,7 @@ from cortune.tuning.methods.contrastive_plus import photometric
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("tune_pooled", "1-00000000", 0)
+SEEDED = "sub-subj01/hemi-lh/roi-V1v"
 PUBLISHED = Contrastive(temperature=0.3, batch_size=32, epochs=8, learning_rate=1e-3)
 PLUS = ContrastivePlus(
     temperature=0.1,
@@ -96,7 +97,7 @@ def outputs(folder):
 
 def tuned(folder, method, unit, settings, backbone, runtime):
     out = outputs(folder)
-    stages.tune_network(method, unit, settings, backbone, out, PROVENANCE, runtime)
+    stages.tune_network(method, unit, settings, backbone, out, PROVENANCE, runtime, seeded=SEEDED)
     return pd.read_csv(out.history), out
 
 
@@ -320,7 +321,15 @@ def test_pooled_networks_have_a_response_map_per_subject(
 ):
     out = outputs(tmp_path)
     history = stages.tune_pooled(
-        method, units, PUBLISHED, backbone, out, PROVENANCE, runtime, largest_roi=64
+        method,
+        units,
+        PUBLISHED,
+        backbone,
+        out,
+        PROVENANCE,
+        runtime,
+        seeded=SEEDED,
+        largest_roi=64,
     )
     head = load_network(out.network).head
     assert head["response_maps.subj01.weight"].shape == (hidden, 30)
@@ -367,6 +376,7 @@ def test_a_subjects_test_image_in_anothers_tuning_set_is_caught(tmp_path, units,
             outputs(tmp_path),
             PROVENANCE,
             runtime,
+            seeded=SEEDED,
             largest_roi=64,
         )
     assert not (tmp_path / "network.safetensors").exists()
@@ -398,11 +408,21 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
     unit = units["subj01"]
     if method.startswith("pooled"):
         stages.tune_pooled(
-            method, units, settings, backbone, out, PROVENANCE, runtime, largest_roi=40
+            method,
+            units,
+            settings,
+            backbone,
+            out,
+            PROVENANCE,
+            runtime,
+            seeded=SEEDED,
+            largest_roi=40,
         )
         n_voxels = {"subj01": 30, "subj02": 20}
     else:
-        stages.tune_network(method, unit, settings, backbone, out, PROVENANCE, runtime)
+        stages.tune_network(
+            method, unit, settings, backbone, out, PROVENANCE, runtime, seeded=SEEDED
+        )
         n_voxels = 30
     found = read_embedding(out.embeddings, "subj01")
     assert found.identities == unit.images.identities[85:]

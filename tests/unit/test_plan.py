@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
+from example import EXAMPLE
 from torchvision.models import alexnet
 
 from cortune.cli import main
 from cortune.config import Config
-from cortune.plan import GPU_STAGES, Rates, Shape, describe, estimate, shape_of
+from cortune.plan import Rates, Shape, describe, estimate, shape_of
 from cortune.project import Project
-from cortune.reruns import EXAMPLE
+from cortune.stages import STAGES
 
 SHAPE = Shape(gflop=0.5, widths={"classifier.5": 64}, n_bytes=1000)
 
@@ -41,7 +42,9 @@ def test_every_stage_with_jobs_has_a_time_and_networks_are_faster_on_a_gpu():
     stages = plan()
     rates = Rates()
     assert all(each.hours(rates) > 0 and each.jobs > 0 for each in stages.values())
-    for stage in GPU_STAGES:
+    networks = [stage for stage in stages if STAGES[stage].gpu]
+    assert len(networks) == 8
+    for stage in networks:
         assert stages[stage].hours(rates, gpu=True) < stages[stage].hours(rates)
     assert stages["encode_roi"].hours(rates, gpu=True) == stages["encode_roi"].hours(rates)
 

@@ -4,9 +4,16 @@ import copy
 
 import pytest
 
+from cortune.address import ALL, Address
 from cortune.config import Config
 from cortune.errors import InputError
-from cortune.project import Project, Unit, entities_of
+from cortune.project import Project
+from cortune.stages import STAGES
+from cortune.stages.encoding import curves, encoded
+from cortune.stages.information import embedding
+from cortune.stages.networks import tuned
+from cortune.stages.prepare import simulated
+from cortune.stages.transfer import others, targets
 
 BASE = {
     "datasets": {
@@ -26,7 +33,7 @@ BASE = {
 }
 PROBES = {
     "scenes": {"kind": "scenes", "n_images": 100, "n_classes": 5},
-    "more": {"kind": "sun397", "root": "data"},
+    "more": {"kind": "scenes", "n_images": 60, "n_classes": 3},
 }
 
 
@@ -37,7 +44,7 @@ def project(**changes):
     return Project(Config.from_mapping(mapping))
 
 
-UNIT = Unit("subj01", "lh", "V1v", 60)
+UNIT = Address("nsd", "subj01", "lh", "V1v", "contrastive", "0")
 
 
 def test_units_and_what_is_skipped():
@@ -53,113 +60,144 @@ def test_units_and_what_is_skipped():
     assert len(found.skipped) == 8
 
 
+def network(found, address):
+    """Return the path of the network of an address."""
+    return found.path(found.network_stage(address), "network", found.network(address))
+
+
+def units_of(found, method):
+    return found.addresses([method])
+
+
 def test_networks_belong_to_the_unit_the_pool_or_everyone():
     found = project()
-    untuned = {found.network(unit, "untuned") for unit in found.units}
+    untuned = {network(found, unit) for unit in units_of(found, "untuned")}
     assert len(untuned) == 1 and "pretrain_backbone" in untuned.pop()
-    pooled = {found.network(unit, "pooled_mean") for unit in found.units}
-    assert len(pooled) == 4 and all("sub-" not in path for path in pooled)
+    pooled = {network(found, unit) for unit in units_of(found, "pooled_mean")}
+    assert len(pooled) == 4 and all("/sub-all/" in path for path in pooled)
     for method in ("contrastive", "pooled_loso"):
-        assert len({found.network(unit, method) for unit in found.units}) == 8
-    assert found.network(UNIT, "contrastive").endswith(
-        "sub-subj01/hemi-lh/roi-V1v/method-contrastive/network.safetensors"
+        assert len({network(found, unit) for unit in units_of(found, method)}) == 8
+    assert network(found, UNIT).endswith(
+        "ds-nsd/sub-subj01/hemi-lh/roi-V1v/method-contrastive/rep-0/network.safetensors"
     )
+    loso = UNIT.but(method="pooled_loso")
+    assert "/sub-not-subj01/" in network(found, loso)
+    assert found.network(found.network(loso)) == found.network(loso), "not left out twice"
 
 
 def test_features_of_the_untuned_network_serve_all_units_of_a_subject():
     found = project()
-    assert len({found.features(unit, "untuned") for unit in found.units}) == 2
-    assert len({found.features(unit, "pooled_mean") for unit in found.units}) == 8
+
+    def features(method):
+        addresses = units_of(found, method)
+        return {found.path("extract_features", "grams", address) for address in addresses}
+
+    assert len(features("untuned")) == 2
+    # Images differ by subject, whichever network runs over them.
+    assert len(features("pooled_mean")) == len(features("pooled_loso")) == 8
 
 
 def test_pools_leave_subjects_out():
     found = project()
-    assert found.pooled_subjects("lh", "V1v") == ["subj01", "subj02"]
-    assert found.pooled_subjects("lh", "V1v", without="subj01") == ["subj02"]
+
+    def pool(subject, method):
+        address = UNIT.but(subject=subject, method=method)
+        return [each.subject for each in found.pool(address)]
+
+    assert pool(ALL, "pooled_mean") == ["subj01", "subj02"]
+    assert pool("not-subj01", "pooled_loso") == ["subj02"]
 
 
 def test_leaving_out_the_only_subject_is_refused():
     one = {"nsd": {**BASE["datasets"]["nsd"], "subjects": ["subj01"]}}
     with pytest.raises(InputError, match="at least two subjects"):
-        project(datasets=one).pooled_subjects("lh", "V1v", without="subj01")
+        project(datasets=one).pool(UNIT.but(subject="not-subj01", method="pooled_loso"))
 
 
 def test_largest_roi_counts_rois_that_are_not_wanted():
-    assert project().largest_roi == 90
+    found = project()
+    assert found.largest_roi == 90
+    assert found.facts("tune_pooled", UNIT.but(subject=ALL, method="pooled_mean")) == 90
 
 
-def test_kinds_of_targets():
+def test_kinds_of_networks_and_units():
     found = project(encoding={"size_curve": {"sizes": [20], "rois": ["PPA"], "methods": None}})
-    methods = {kind: {t.method for t in found.targets(kind)} for kind in ("history", "embeddings")}
-    assert methods["history"] == {"regression", "contrastive", "pooled_mean", "pooled_loso"}
-    assert methods["embeddings"] == {"contrastive", "pooled_mean", "pooled_loso"}
-    assert {t.roi for t in found.targets("size_curve")} == {"PPA"}
-    assert len(found.targets("encoding")) == 5 * 8
-    assert project().targets("size_curve") == []
+    nowhere = Address()
+    assert {a.method for a in tuned(found, nowhere)} == {
+        "regression", "contrastive", "pooled_mean", "pooled_loso",
+    }  # fmt: skip
+    # Leaving one out, a network has no subject of its own whose test images it embeds.
+    assert {a.method for a in embedding(found, nowhere)} == {"contrastive", "pooled_mean"}
+    assert {a.roi for a in curves(found, nowhere)} == {"PPA"}
+    assert len(list(encoded(found, nowhere))) == 5 * 8
+    assert curves(project(), nowhere) == []
+
+
+def shown(found):
+    return {path.rsplit("/", 1)[1] for path in found.shown}
 
 
 def test_tables_follow_the_methods():
-    names = {path.rsplit("/", 1)[1] for path in project().tables()}
+    names = shown(project())
     assert "information.csv" in names and "size_curve.csv" not in names
-    alone = {path.rsplit("/", 1)[1] for path in project(tuning={"methods": ["untuned"]}).tables()}
-    assert "information.csv" not in alone
+    assert "information.csv" not in shown(project(tuning={"methods": ["untuned"]}))
 
 
 def test_every_network_is_named_once():
     found = project()
-    networks = found.networks
-    assert len(networks) == len({network.model for network in networks}) == 1 + 3 * 8 + 4
-    assert len({network.path for network in networks}) == len(networks)
-    names = [network.model for network in networks]
+    networks = found.networks(found.config.tuning.methods)
+    assert len(networks) == len({each.model for each in networks}) == 1 + 3 * 8 + 4
+    assert len({network(found, each) for each in networks}) == len(networks)
+    names = [each.model for each in networks]
     assert names[0] == "untuned"
     assert {"contrastive subj01 lh V1v", "pooled_mean lh V1v", "pooled_loso subj02 rh PPA"} <= {
         *names
     }
-    by_owner = {(n.owner, n.method) for n in networks}
-    assert by_owner == {("shared", "untuned"), ("shared", "pooled_mean")} | {
-        (f"sub-{subject}", method)
+    jobs = {(each.subject, each.method) for each in found.probed()}
+    assert jobs == {(ALL, "untuned"), (ALL, "pooled_mean")} | {
+        (subject, method)
         for subject in ("subj01", "subj02")
-        for method in ("regression", "contrastive", "pooled_loso")
-    }
-    members = found.networks_of("shared", "pooled_mean")
-    assert [(n.hemisphere, n.roi) for n in members] == [
+        for method in ("regression", "contrastive")
+    } | {(f"not-{subject}", "pooled_loso") for subject in ("subj01", "subj02")}
+    (pooled,) = found.probed(["pooled_mean"])
+    assert [(n.hemisphere, n.roi) for n in found.together(pooled)] == [
         (hemisphere, roi) for hemisphere in ("lh", "rh") for roi in ("V1v", "PPA")
     ]
 
 
-def test_probes_and_saliency_of_a_network_lie_in_the_folder_of_its_job():
+def test_every_network_is_looked_into_by_one_job():
     found = project(probes=PROBES, saliency={})
-    for probe in PROBES:
-        for network in found.networks:
-            folder = found.probe_folder(network.owner, network.method, probe)
-            assert folder.as_posix() in found.probe_folders()
-            assert found.probed(network, probe).startswith(f"{folder.as_posix()}/")
-    for network in found.networks:
-        folder = found.saliency_folder(network.owner, network.method)
-        assert found.saliency(network).startswith(f"{folder.as_posix()}/")
-    assert len(found.probe_folders()) == 2 * len(found.saliency_folders()) == 2 * 8
-    probed, saliency = found.all_probed(), found.all_saliency()
-    assert len(set(probed)) == len(probed) == 2 * len(set(saliency)) == 2 * len(found.networks)
-    one = next(n for n in found.networks if n.model == "contrastive subj01 lh V1v")
-    assert found.probed(one, "scenes").endswith(
-        "/probe-scenes/sub-subj01/method-contrastive/hemi-lh/roi-V1v/probe.h5"
+    networks = found.networks(found.config.tuning.methods)
+    together = [network for job in found.probed() for network in found.together(job)]
+    assert sorted(together, key=str) == sorted(networks, key=str)
+    jobs = found.jobs
+    assert {a.probe for a in jobs["probe_network"]} == set(PROBES)
+    assert len(jobs["probe_network"]) == 2 * len(jobs["map_saliency"]) == 2 * len(found.probed())
+    one = UNIT.but(hemisphere=ALL, roi=ALL, probe="scenes")
+    assert found.path("probe_network", "folder", one).endswith(
+        "/probe-scenes/ds-nsd/sub-subj01/hemi-all/roi-all/method-contrastive/rep-0"
     )
-    assert found.probed(found.networks[0], "more").endswith(
-        "/probe-more/shared/method-untuned/probe.h5"
-    )
-    assert found.probe_images("images.npy", "more").endswith("/probe-more/images.npy")
     # Saliency has the first probe, unless it names another.
-    assert found.probe_images("images.npy") == found.probe_images("images.npy", "scenes")
-    folders = [found.probe_folder("shared", "untuned", probe) for probe in (None, "scenes")]
-    assert folders[0] == folders[1]
+    (folder,) = found.inputs("map_saliency", one)["probes"]
+    assert "/probe-scenes/" in folder
+    named = project(probes=PROBES, saliency={"probe": "more"})
+    (folder,) = named.inputs("map_saliency", one)["probes"]
+    assert "/probe-more/" in folder
 
 
 def test_a_new_subject_leaves_the_probes_of_others_where_they_are():
     nsd = {**BASE["datasets"]["nsd"], "subjects": ["subj01", "subj02", "subj03"]}
-    before = project(probes=PROBES)
-    after = project(probes=PROBES, datasets={"nsd": nsd})
-    kept = {path for path in before.probe_folders() if "pooled" not in path}
-    assert kept < set(after.probe_folders())
+    scenes = {"scenes": PROBES["scenes"]}
+
+    def folders(found):
+        return {
+            found.path("probe_network", "folder", address)
+            for address in found.jobs["probe_network"]
+            if "pooled" not in address.method
+        }
+
+    before, after = project(probes=scenes), project(probes=scenes, datasets={"nsd": nsd})
+    assert folders(before) < folders(after)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +211,7 @@ def test_a_new_subject_leaves_the_probes_of_others_where_they_are():
     ],
 )
 def test_landscape_and_saliency_need_a_section_and_a_probe(sections, made):
-    found = project(**sections)
-    names = {path.rsplit("/", 1)[1] for path in [*found.tables(), *found.figures()]}
+    names = shown(project(**sections))
     assert made <= names
     kinds = {"landscape": "landscape.csv", "saliency": "lateralization.csv"}
     for section, table in kinds.items():
@@ -182,18 +219,53 @@ def test_landscape_and_saliency_need_a_section_and_a_probe(sections, made):
     assert ("probes.csv" in names) == ("probes" in sections)
 
 
-def test_versions_of_every_probe_are_listed():
-    versions = project(probes=PROBES).current_versions()
-    for probe in PROBES:
-        assert f"probe_network/nsd/contrastive/{probe}" in versions
-        assert f"prepare_probe/nsd/untuned/{probe}" in versions
-    assert "tabulate_probes" in versions
+def test_all_versions_of_every_stage_are_listed():
+    found = project(probes=PROBES)
+    versions = found.upstream_versions
+    assert set(versions) == set(found.jobs) - {"publish_results"}
+    assert len(versions["prepare_probe"]) == 2 and len(versions["tabulate_probes"]) == 1
+    for name, addresses in found.jobs.items():
+        if name in versions:
+            assert set(versions[name]) == {found.version(name, a) for a in addresses}
+    assert found.facts("publish_results", Address()) == versions
 
 
-def test_versions_by_stage_are_short_where_they_can_be():
-    versions = project().current_versions()
-    assert "prepare_images" in versions
-    assert "encode_roi/nsd/contrastive" in versions and "encode_roi" not in versions
+def test_jobs_are_those_that_a_complete_run_needs_and_no_others():
+    found = project(probes=PROBES, saliency={}, landscape={})
+    made = {
+        found.path(name, output, address)
+        for name, addresses in found.jobs.items()
+        for address in addresses
+        for output in STAGES[name].outputs
+    }
+    read = {
+        path
+        for name, addresses in found.jobs.items()
+        for address in addresses
+        for paths in found.inputs(name, address).values()
+        for path in paths
+    }
+    assert read <= made and set(found.shown) <= read
+    last = {found.path("publish_results", name, Address()) for name in ("manifest", "page")}
+    for name, addresses in found.jobs.items():
+        for address in addresses:
+            paths = {found.path(name, output, address) for output in STAGES[name].outputs}
+            assert paths & (read | last), (name, address)
+
+
+def test_what_was_seen_is_not_looked_up_again():
+    first = project(probes=PROBES)
+    expected = first.upstream_versions
+    assert first.seen
+    second = Project(first.config, seen=copy.deepcopy(first.seen))
+    second.look = lambda key, find: second.seen[key]
+    assert second.upstream_versions == expected
+
+
+def test_units_that_differ_in_what_is_no_entity_of_a_stage_share_its_file():
+    found = project()
+    paths = {found.path("split_images", "split", UNIT.but(roi=roi)) for roi in ("V1v", "PPA")}
+    assert len(paths) == 1
 
 
 def test_unknown_roi_is_skipped_and_no_roi_is_refused():
@@ -201,16 +273,10 @@ def test_unknown_roi_is_skipped_and_no_roi_is_refused():
     found = project(datasets={"nsd": nsd})
     assert {u.roi for u in found.units} == {"V1v"}
     assert {s.reason for s in found.skipped} == {"no mask of this subject names the ROI"}
+    facts = found.facts("tabulate_encoding", Address())
+    assert facts == [vars(each) for each in found.skipped]
     with pytest.raises(InputError, match="no ROI with enough voxels"):
         _ = project(datasets={"nsd": {**nsd, "rois": ["V99"]}}).units
-
-
-def test_entities_of():
-    assert entities_of("sub-subj01/hemi-lh/roi-FFA-1") == {
-        "sub": "subj01",
-        "hemi": "lh",
-        "roi": "FFA-1",
-    }
 
 
 # ---- transfer
@@ -227,49 +293,65 @@ def transferring(**transfer):
 
 
 def test_every_ordered_pair_of_subjects_shares_a_file_per_source():
-    found = transferring(subjects=True).transfers()
+    known = transferring(subjects=True)
+    found = known.subject_transfers()
     # 8 units; pooled_mean has seen every subject, pooled_loso is read off its own encodings.
-    assert {n.method for n in found} == {"regression", "contrastive"}
-    assert len(found) == 16 and all(n.target is None for n in found)
-    assert transferring(subjects=True).other_subjects(UNIT) == ["subj02"]
-    only = transferring(subjects=True, rois=["V1v"], methods=["contrastive"]).transfers()
-    assert {(n.roi, n.method) for n in only} == {("V1v", "contrastive")} and len(only) == 4
+    assert {a.method for a in found} == {"regression", "contrastive"}
+    assert len(found) == len(known.jobs["transfer_subject"]) == 16
+    assert [each.subject for each in others(known, UNIT)] == ["subj02"]
+    assert known.facts("transfer_subject", UNIT) == {"subj02": ["V1v"]}
+    only = transferring(subjects=True, rois=["V1v"], methods=["contrastive"]).subject_transfers()
+    assert {(a.roi, a.method) for a in only} == {("V1v", "contrastive")} and len(only) == 4
 
 
 def test_networks_go_to_the_rois_of_another_data_set():
     pair = {"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"], "V4": ["V1v"]}}
-    known = transferring(datasets=[pair])
-    found = known.transfers()
-    by_method = {m: [n for n in found if n.method == m] for m in {n.method for n in found}}
+    known = transferring(datasets=[pair], subjects=False)
+    found = known.dataset_transfers()
+    by_method = {m: [a for a in found if a.method == m] for m in {a.method for a in found}}
     assert len(by_method["untuned"]) == 2, "one per hemisphere"
     assert len(by_method["contrastive"]) == len(by_method["regression"]) == 4
     assert len(by_method["pooled_mean"]) == 2, "one network for all subjects"
     assert "pooled_loso" not in by_method
-    assert len({n.path for n in found}) == len(found)
-    targets = known.transfer_targets("nod", "lh", "V1v")
-    assert [(u.subject, u.roi) for u in targets] == [
+    paths = {known.path("transfer_dataset", "encodings", a) for a in found}
+    assert len(paths) == len(found) == len(known.jobs["transfer_dataset"])
+    units = known.target_units("nod", "lh", "V1v")
+    assert [(u.subject, u.roi) for u in units] == [
         ("sub01", "V1"),
         ("sub01", "V4"),
         ("sub02", "V1"),
         ("sub02", "V4"),
     ]
-    assert known.transfer_targets("nod", "lh", "PPA") == []
-    assert [u.n_voxels for u in targets] == [50, 50, 50, 50]
+    assert [u.n_voxels for u in units] == [50, 50, 50, 50]
+    assert known.target_units("nod", "lh", "PPA") == []
+    address = UNIT.but(target="nod")
+    assert targets(known, address) == [
+        Address("nod", subject, "lh") for subject in ("sub01", "sub02")
+    ]
+    assert known.facts("transfer_dataset", address) == {
+        "sub01": ["V1", "V4"],
+        "sub02": ["V1", "V4"],
+    }
+    untuned = by_method["untuned"][0]
+    assert known.facts("transfer_dataset", untuned) == known.facts("transfer_dataset", address)
 
 
 def test_without_transfer_there_is_no_table_of_it():
-    assert not [path for path in project().tables() if "transfer" in path]
+    assert not [name for name in shown(transferring(subjects=False)) if "transfer" in name]
     pair = {"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"]}}
-    tables = transferring(datasets=[pair]).tables()
-    assert len([path for path in tables if "transfer" in path]) == 2
+    tables = {n for n in shown(transferring(datasets=[pair])) if n.endswith(".csv")}
+    assert len([name for name in tables if "transfer" in name]) == 2
 
 
 def test_records_of_what_subjects_share_are_waited_for():
     known = transferring()
-    assert len(known.simulated("nsd", "subj01")) == 1
-    assert [p.rsplit("/", 1)[1] for p in known.simulated("nod", "sub01")] == [
-        "nod-sub01.json",
-        "nod-shared.json",
+    assert list(simulated(known, Address("nsd", "subj01"))) == [Address("nsd", "subj01")]
+    subjects = [each.subject for each in simulated(known, Address("nod", "sub01"))]
+    assert subjects == ["sub01", "shared"]
+    paths = known.inputs("prepare_images", Address("nod", "sub01"))["simulated"]
+    assert [path.split("/")[-2:] for path in paths] == [
+        ["sub-sub01", "nod.json"],
+        ["sub-shared", "nod.json"],
     ]
 
 
@@ -283,4 +365,4 @@ def test_records_of_what_subjects_share_are_waited_for():
 def test_rois_that_are_nowhere_are_not_passed_over(rois, message):
     pair = {"source": "nsd", "target": "nod", "rois": rois}
     with pytest.raises(InputError, match=message):
-        transferring(datasets=[pair]).transfers()
+        transferring(datasets=[pair]).dataset_transfers()

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from example import EXAMPLE
 
 from cortune.artifacts import read_json, read_provenance
 from cortune.config import Config
 from cortune.encoding import UnitEncoding, write_encoding
 from cortune.report import encoding_figures, tables, tuning_figures
-from cortune.report.publish import publish_results
+from cortune.report.publish import place_latest, publish_results
 from cortune.report.summary import headline
-from cortune.reruns import EXAMPLE
+from cortune.stages.publish import headings
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("tabulate_encoding", "1-00000000", 0)
@@ -160,26 +161,90 @@ def test_training_curves_without_networks():
     tuning_figures.training_curves(pd.DataFrame()).canvas.draw()
 
 
-def test_published_run_has_what_this_run_made_and_nothing_older(written, tmp_path):
-    latest = tmp_path / "latest"
-    (latest / "tables").mkdir(parents=True)
-    (latest / "tables" / "old.csv").write_text("")
-    (latest / "report.html").write_text("old")
-    timing = tmp_path / "a.tsv"
-    timing.write_text("s\th:m:s\n2.5\t0:00:02\n")
+@pytest.fixture
+def run(written, tmp_path, monkeypatch):
+    """A published run: its folder of results, and what is placed there as the latest."""
+    monkeypatch.chdir(tmp_path)
+    benchmarks = tmp_path / "results" / "benchmarks" / "encode_roi"
+    for version, seconds in (("1-00000000", 2.5), ("1-00000001", 100)):
+        for name in ("rep-0", "rep-1"):
+            path = benchmarks / version / "ds-nsd" / f"{name}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"s\th:m:s\n{seconds}\t0:00:02\n")
+    short = tmp_path / "results" / "benchmarks" / "tabulate_encoding" / "1-00000002.tsv"
+    short.parent.mkdir()
+    short.write_text("s\th:m:s\n0.5\t0:00:00\n")
+    figure = tmp_path / "encoding_by_roi.png"
+    figure.write_bytes(b"\x89PNG")
+    shown = [str(written.encoding), str(written.skipped), str(figure)]
+    folder = tmp_path / "results" / "publish_results" / "1-00000003"
+    out = SimpleNamespace(manifest=str(folder / "manifest.json"), page=str(folder / "report.html"))
     publish_results(
-        [str(written.encoding), str(written.skipped)],
-        [],
-        latest / "manifest.json",
+        headings(shown),
+        out,
         config=Config.from_mapping(EXAMPLE).as_dict(),
-        versions={"encode_roi": "1-00000000"},
-        benchmarks={"encode_roi": [str(timing), str(tmp_path / "none.tsv")]},
+        versions={"encode_roi": ["1-00000000"], "tabulate_encoding": ["1-00000002"]},
+        results="results",
     )
-    assert {p.name for p in (latest / "tables").iterdir()} == {
+
+    def place():
+        place_latest("results", out.manifest, out.page, shown)
+
+    return SimpleNamespace(latest=tmp_path / "results" / "latest", place=place, out=out)
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_published_run_has_what_this_run_made_and_nothing_older(run):
+    (run.latest / "tables").mkdir(parents=True)
+    (run.latest / "tables" / "old.csv").write_text("")
+    (run.latest / "report.html").write_text("old")
+    run.place()
+    assert names(run.latest / "tables") == {
         "encoding.csv", "encoding.csv.json", "skipped.csv", "skipped.csv.json",
     }  # fmt: skip
-    assert "encoding.csv" in (latest / "report.html").read_text()
-    manifest = read_json(latest / "manifest.json")
-    assert manifest["rules"]["encode_roi"] == {"jobs": 1, "seconds": 2.5}
-    text = headline(latest)
+    assert names(run.latest / "figures") == {"encoding_by_roi.png"}
+    assert "encoding.csv" in (run.latest / "report.html").read_text()
+    manifest = read_json(run.latest / "manifest.json")
+    assert manifest["versions"] == {"encode_roi": "1-00000000", "tabulate_encoding": "1-00000002"}
+    assert set(manifest["tables"]) == {"encoding.csv", "skipped.csv"}
+    text = headline(run.latest)
     assert "contrastive" in text and "subj02" in text and "noise ceiling" in text
+
+
+def test_the_manifest_counts_the_time_of_the_jobs_of_this_run(run):
+    rules = read_json(run.out.manifest)["rules"]
+    assert rules["encode_roi"] == {"jobs": 2, "seconds": 5.0}
+    assert rules["tabulate_encoding"] == {"jobs": 1, "seconds": 0.5}
+
+
+def test_a_run_that_is_in_place_is_left_alone(run):
+    run.place()
+    before = {path: path.stat().st_mtime_ns for path in run.latest.rglob("*")}
+    run.place()
+    assert {path: path.stat().st_mtime_ns for path in run.latest.rglob("*")} == before
+
+
+@pytest.mark.parametrize("file", ["tables/encoding.csv", "report.html", "tables/more.csv"])
+def test_what_was_changed_in_place_is_put_right(run, file):
+    run.place()
+    whole = {path: path.read_bytes() for path in run.latest.rglob("*") if path.is_file()}
+    (run.latest / file).write_text("changed")
+    run.place()
+    assert {path: path.read_bytes() for path in run.latest.rglob("*") if path.is_file()} == whole
+
+
+def test_a_manifest_means_a_whole_run(run, monkeypatch):
+    """Where placing ends half way, there is none."""
+    run.place()
+    (run.latest / "tables" / "old.csv").write_text("")
+
+    def failing(*args):
+        raise OSError("the disk broke")
+
+    monkeypatch.setattr("cortune.report.publish.shutil.copyfile", failing)
+    with pytest.raises(OSError, match="broke"):
+        run.place()
+    assert not (run.latest / "manifest.json").exists()

@@ -7,14 +7,16 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from example import EXAMPLE
 from PIL import Image
 
 from cortune.artifacts import read_json, write_json
 from cortune.cli import main
 from cortune.config import Config
-from cortune.reference import TABLES
-from cortune.report.page import _MOST_ROWS, described, write_page
-from cortune.reruns import EXAMPLE
+from cortune.report.columns import TABLES
+from cortune.report.page import _MOST_ROWS, _TEMPLATES, described, write_page
+from cortune.stages import SECTIONS, STAGES
+from cortune.stages.publish import headings
 
 ENCODING = [
     ["nsd", "subj01", "lh", "V1v", "untuned", "heldout_cv", "0.31"],
@@ -97,13 +99,15 @@ def latest(tmp_path):
 
 @pytest.fixture
 def page(latest):
-    return Page(write_page(latest).read_text(encoding="utf-8"))
+    shown = [path for name in ("tables", "figures") for path in (latest / name).iterdir()]
+    write_page(latest / "report.html", headings(shown), read_json(latest / "manifest.json"))
+    return Page((latest / "report.html").read_text(encoding="utf-8"))
 
 
 def test_cells_are_those_of_the_tables(page):
     assert page.tables["encoding.csv"] == [COLUMNS, *ENCODING]
-    assert page.tables["novel.csv"] == [["x"], ["1"]]
     assert "published.csv" not in page.tables, "a table without rows"
+    assert "novel.csv" not in page.tables, "a table of no stage"
 
 
 def test_of_a_long_table_the_first_rows_are_shown_and_it_is_said(page, latest):
@@ -115,12 +119,12 @@ def test_of_a_long_table_the_first_rows_are_shown_and_it_is_said(page, latest):
 def test_every_link_leads_somewhere_and_ids_are_single(page):
     anchors = [link.removeprefix("#") for link in page.links]
     assert set(anchors) <= set(page.ids)
-    assert {"encoding", "methods", "versions", "time", "more"} <= set(anchors)
+    assert {"encoding", "landscape", "methods", "versions", "time"} <= set(anchors)
     assert len(set(page.ids)) == len(page.ids)
 
 
 def test_pictures_are_inside_and_described(page):
-    assert len(page.pictures) == 2
+    assert len(page.pictures) == 1, "the other is of no stage"
     for picture in page.pictures:
         content = base64.b64decode(picture["src"].removeprefix("data:image/png;base64,"))
         assert Image.open(io.BytesIO(content)).size == (6, 4)
@@ -150,17 +154,31 @@ def test_methods_versions_and_hashes_are_those_of_the_run(latest, page):
     text = (latest / "report.html").read_text()
     assert "1-0123abcd" in text and "f" * 64 in text and "numpy 2.4" in text
     config = Config.from_mapping(EXAMPLE)
-    methods = described("workflow", read_json(latest / "manifest.json")["config"])
+    text_of_methods = (_TEMPLATES / "methods.rst").read_text()
+    methods = described(text_of_methods, read_json(latest / "manifest.json")["config"])
     assert methods in text
     assert f"{config.encoding.n_components} principal components" in methods
     assert f"{config.contrastive.epochs} epochs" in methods.replace("\n", " ")
 
 
-def test_every_caption_is_plain_text_of_a_figure(repository):
+def test_every_caption_is_plain_text_of_a_figure():
     config = Config.from_mapping(EXAMPLE).as_dict()
-    for path in (repository / "workflow" / "report").glob("*.rst"):
-        text = described(path.stem, config)
-        assert text.startswith("<p>") and "system-message" not in text, path
+    captions = {out.path: out.caption for stage in STAGES.values() for out in stage.shown}
+    drawn = {name: caption for name, caption in captions.items() if name.endswith(".png")}
+    assert len(drawn) > 15 and not any(captions[name] for name in captions.keys() - drawn.keys())
+    for name, caption in drawn.items():
+        text = described(caption, config)
+        assert text.startswith("<p>") and "system-message" not in text and "{{" not in text, name
+
+
+def test_headings_come_in_the_order_that_is_declared():
+    names = [out.path for stage in STAGES.values() for out in stage.shown]
+    found = headings([f"results/latest/tables/{name}" for name in reversed(names)])
+    assert tuple(found) == SECTIONS
+    assert sorted(path.rsplit("/", 1)[1] for each in found.values() for path, _ in each) == sorted(
+        names
+    )
+    assert set(headings([])) == set(SECTIONS) and not any(headings([]).values())
 
 
 def test_the_command_writes_the_page_again(latest, capsys, tmp_path):

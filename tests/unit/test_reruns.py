@@ -1,11 +1,14 @@
+"""docs/reruns.md, and what it says against the versions of jobs (test_versions.py)."""
+
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
 
-from cortune.config import Config
-from cortune.reruns import EXAMPLE, changed, document, keys, rules_of
+from cortune.config import keys
+from cortune.reruns import document, readers, reruns
+from cortune.stages import RUNTIME, STAGES
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reruns.md"
 
@@ -15,27 +18,50 @@ def test_the_document_is_up_to_date():
 
 
 def test_every_key_of_the_schema_has_a_row():
-    text = DOCUMENT.read_text()
+    text = document()
     assert len(set(keys())) == len(list(keys())) > 100
     assert [key for key in keys() if f"`{key}`" not in text] == []
 
 
-@pytest.mark.parametrize("key", list(keys()))
-def test_a_changed_key_is_another_valid_configuration(key):
-    pair = changed(key)
-    if pair is None:
-        return
-    before, after = (Config.from_mapping(each).as_dict() for each in pair)
-    assert before != after
+def test_every_declared_key_is_one_of_the_schema_or_a_section_of_it():
+    known = set(keys())
+    for stage in STAGES.values():
+        for declared in {*stage.reads, *stage.places} - {"*", "{recipe}"}:
+            key = declared.replace("{dataset}", "<name>").replace("{probe}", "<name>")
+            assert any(each == key or each.startswith(f"{key}.") for each in known), declared
 
 
 def test_a_rule_runs_again_only_after_what_it_reads():
-    def rules(key):
-        return rules_of(*changed(key))
+    assert "tune_network" not in reruns("encoding.folds")
+    assert {"encode_roi", "tabulate_encoding"} <= set(reruns("encoding.folds"))
+    assert reruns("landscape.n_permutations") == ["embed_networks", "plot_landscape"]
+    assert "pretrain_backbone" not in reruns("contrastive.epochs")
+    assert readers("contrastive.epochs") == {"tune_network", "tune_pooled"}
+    assert set(reruns("seed")) >= {name for name in STAGES if "seed" in STAGES[name].reads}
 
-    assert rules("features.batch_size") == set()
-    assert "tune_network" not in rules("encoding.folds")
-    assert {"encode_roi", "tabulate_encoding"} <= rules("encoding.folds")
-    assert rules("landscape.n_permutations") == {"embed_networks", "plot_landscape"}
-    assert "pretrain_backbone" not in rules("contrastive.epochs")
-    assert rules_of(EXAMPLE, EXAMPLE) == set()
+
+@pytest.mark.parametrize("key", RUNTIME)
+def test_how_jobs_run_is_covered_by_no_version(key):
+    assert key in set(keys())
+    assert readers(key) == set() and reruns(key) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "stages"),
+    [
+        ("datasets.<name>.root", {"prepare_images", "prepare_responses"}),
+        ("datasets.<name>.coco_of", {"prepare_images", "prepare_responses"}),
+        ("datasets.<name>.simulate.images", {"simulate_dataset"}),
+        ("probes.<name>.root", {"prepare_probe"}),
+        ("backbone.weights", {"prepare_backbone"}),
+    ],
+)
+def test_where_raw_files_lie_runs_nothing_again(key, stages):
+    assert readers(key, places=True) == stages and reruns(key) == []
+
+
+def test_stages_are_named_in_the_order_in_which_they_run():
+    order = list(STAGES)
+    for key in keys():
+        again = reruns(key)
+        assert again == sorted(again, key=order.index) and order[-1] not in again

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from example import EXAMPLE
 from snakemake.cli import get_argument_parser
 
-from cortune.plan import GPU_STAGES
-from cortune.reruns import EXAMPLE
+from cortune.stages import STAGES
 from dags import planned
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,7 +41,8 @@ def test_every_rule_asks_for_memory_and_time_and_for_more_when_tried_again(rules
 
 def test_rules_that_run_networks_ask_for_a_gpu_and_have_a_partition(rules):
     asking = {name for name, rule in rules.items() if "gpu" in rule.resources}
-    assert asking == set(GPU_STAGES) == set(PROFILES["slurm"]["set-resources"])
+    assert asking == {name for name, stage in STAGES.items() if stage.gpu}
+    assert asking == set(PROFILES["slurm"]["set-resources"])
 
 
 def test_the_profile_names_rules_that_there_are(rules):

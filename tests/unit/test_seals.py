@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import subprocess
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake import CONFIG, snakemake_of
 
 from cortune import artifacts
+from cortune.address import Address
+from cortune.config import Config
 from cortune.errors import InputError
 from cortune.jobs import Job
+from cortune.project import Project
 from cortune.seals import seal, seal_of, sealed_files, unseal, verify
 from cortune.versions import Provenance
 
@@ -90,15 +97,29 @@ def test_a_file_missing_from_a_folder_is_named(tmp_path):
 
 
 def test_a_damaged_seal_is_found_too(tmp_path):
+    """By whoever hashes the file; what the file system says of it is but a note."""
     npy(tmp_path / "a.npy")
     seal(tmp_path / "a.npy")
-    size = seal_of(tmp_path / "a.npy").stat().st_size
-    for position in range(size):
-        flip(seal_of(tmp_path / "a.npy"), position, bit=6)
+    beside = seal_of(tmp_path / "a.npy")
+    whole = beside.read_bytes()
+    notes = whole.index(b"\n# ") + 1
+    for position in range(notes):
+        flip(beside, position, bit=6)
+        with pytest.raises(InputError, match=r"a.npy"):
+            verify(tmp_path / "a.npy", whole=True)
+        beside.write_bytes(whole)
+    for position in range(notes, len(whole)):
+        flip(beside, position, bit=6)
+        with contextlib.suppress(InputError):  # a line that is none, or a note that is passed over
+            verify(tmp_path / "a.npy")
+            assert beside.read_bytes() == whole, "mended"
+        beside.write_bytes(whole)
+    flip(tmp_path / "a.npy", 200)
+    for position in range(notes, len(whole)):
+        flip(beside, position, bit=6)
         with pytest.raises(InputError, match=r"a.npy"):
             verify(tmp_path / "a.npy")
-        flip(seal_of(tmp_path / "a.npy"), position, bit=6)
-    verify(tmp_path / "a.npy")
+        beside.write_bytes(whole)
 
 
 def test_what_has_no_seal_passes(tmp_path):
@@ -111,38 +132,61 @@ def test_what_has_no_seal_passes(tmp_path):
     verify(tmp_path / "raw.npy")
 
 
+def test_what_the_file_system_knows_to_be_unchanged_is_not_hashed_again(tmp_path, monkeypatch):
+    path = tmp_path / "a.npy"
+    npy(path)
+    seal(path)
+    hashed = []
+    monkeypatch.setattr(
+        "cortune.seals.sha256", lambda file: hashed.append(file) or artifacts.sha256(file)
+    )
+    verify(path)
+    assert hashed == []
+    verify(path, whole=True)
+    assert hashed == [path]
+    os.utime(path, (1, 1))  # as Snakemake does when a job is done
+    verify(path)
+    verify(path)
+    assert hashed == [path, path], "once, and what was found is kept"
+
+
+def test_a_byte_that_changed_in_place_with_its_times_is_found(tmp_path):
+    path = tmp_path / "a.npy"
+    npy(path)
+    seal(path)
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.seek(200)
+        file.write(b"\xff")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(InputError, match="as when it was written"):
+        verify(path)
+
+
+def test_results_that_were_copied_are_hashed_once(tmp_path, monkeypatch):
+    (tmp_path / "one").mkdir()
+    npy(tmp_path / "one" / "a.npy")
+    seal(tmp_path / "one" / "a.npy")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    copy = tmp_path / "other" / "a.npy"
+    verify(copy)
+    monkeypatch.setattr("cortune.seals.sha256", lambda file: 1 / 0)
+    verify(copy)
+
+
 def test_a_record_vouches_for_what_its_job_wrote(tmp_path):
     """The simulated files are no inputs by name: who reads the record reads them."""
-    data, record = tmp_path / "algonauts2023" / "subj01", tmp_path / "algonauts2023-subj01.json"
-    truth = tmp_path / "truth"
+    project = Project(Config.from_mapping(CONFIG), str(tmp_path / "results"))
+    snakemake = snakemake_of(project, "simulate_dataset", Address("nsd", "subj01"))
+    job = Job(snakemake)
+    data, truth, record = (Path(getattr(job.output, n)) for n in ("data", "truth", "record"))
     for path in (data, truth):
         path.mkdir(parents=True)
         npy(path / "x.npy")
-    job = Job(
-        SimpleNamespace(
-            input=[],
-            output=Output(str(data), str(truth), str(record)),
-            params=None,
-            wildcards={},
-            threads=1,
-            rule="simulate_dataset",
-            config={
-                "datasets": {
-                    "nsd": {"layout": "algonauts2023", "subjects": ["subj01"], "simulate": {}}
-                }
-            },
-        )
-    )
-    job.record([data])
+    job.record(str(record), [data])
     job.seal()
     assert sealed_files(record) == [record, data / "x.npy"]
     assert sealed_files(truth) == [truth / "x.npy"] and not seal_of(data).exists()
     flip(data / "x.npy", 200)
-    with pytest.raises(InputError, match=r"x.npy: found SHA-256.* \(rm .*-subj01.json\)"):
+    with pytest.raises(InputError, match=r"x.npy: found SHA-256.* \(rm .*algonauts2023.json\)"):
         verify(record)
-
-
-class Output(list):
-    def __init__(self, data, truth, record):
-        super().__init__([data, truth, record])
-        self.record = record

@@ -32,6 +32,7 @@ from cortune.tuning.pretrain import classification
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("tune_network", "1-00000000", 0)
+SEEDED = "sub-subj01/hemi-lh/roi-V1v/method-contrastive"
 SETTINGS = Contrastive(temperature=0.3, batch_size=16, epochs=3, learning_rate=1e-3)
 
 
@@ -76,7 +77,17 @@ def outputs(folder):
 
 def tune(folder, unit, backbone, runtime, settings=SETTINGS):
     out = outputs(folder)
-    stages.tune_network("contrastive", unit, settings, backbone, out, PROVENANCE, runtime)
+    stages.tune_network(
+        "contrastive",
+        unit,
+        settings,
+        backbone,
+        out,
+        PROVENANCE,
+        runtime,
+        seeded=SEEDED,
+        checkpoint=folder / "scratch" / "network.checkpoint",
+    )
     return out
 
 
@@ -215,7 +226,7 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
     with pytest.raises(Killed):
         tune(tmp_path, unit, backbone, runtime)
     assert not (tmp_path / "network.safetensors").exists()
-    assert list(tmp_path.glob("*.checkpoint"))
+    assert list(tmp_path.glob("scratch/*.checkpoint"))
     monkeypatch.setitem(METHODS, "contrastive", original)
     counted = []
 
@@ -232,11 +243,12 @@ def test_a_killed_job_resumes_and_ends_with_the_same_bytes(
     resumed = tune(tmp_path, unit, backbone, runtime)
     assert len(counted) == 5, "one epoch of 70 images in batches of 16 was left to do"
     assert resumed.network.read_bytes() == expected
-    assert not list(tmp_path.glob("*.checkpoint"))
+    assert not list(tmp_path.rglob("*.checkpoint"))
 
 
 KILLED = """
 import json, sys
+from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
 from cortune.config import Contrastive
@@ -273,6 +285,8 @@ stages.tune_network(
     outputs,
     Provenance("tune_network", "1-00000000", 0),
     choose_runtime("cpu", "float32", threads=1),
+    seeded="sub-subj01/hemi-lh/roi-V1v/method-contrastive",
+    checkpoint=Path(out, "network.checkpoint"),
 )
 """
 
@@ -354,7 +368,8 @@ def test_a_checkpoint_with_one_flipped_bit_is_not_resumed_from(tmp_path, caplog)
 @pytest.mark.parametrize("content", [b"", b"garbage"])
 def test_a_broken_checkpoint_is_ignored(tmp_path, unit, backbone, runtime, content):
     expected = tune(tmp_path, unit, backbone, runtime).network.read_bytes()
-    (tmp_path / "network.checkpoint").write_bytes(content)
+    (tmp_path / "scratch").mkdir(exist_ok=True)
+    (tmp_path / "scratch" / "network.checkpoint").write_bytes(content)
     assert tune(tmp_path, unit, backbone, runtime).network.read_bytes() == expected
 
 
