@@ -162,7 +162,12 @@ def _raw(project: Project, name: str, address: Address) -> float:
 
 def table(costs: dict[str, Cost], title: str) -> tuple[list[str], Cost]:
     """Return a run as text, and the sum of its stages."""
-    total = Cost(*(sum(values) for values in zip(*(vars(c).values() for c in costs.values()))))
+    total = Cost(
+        *(
+            sum(values)
+            for values in zip(*(vars(cost).values() for cost in costs.values()), strict=True)
+        )
+    )
     names = ("stage", "sealing", "first", "later", "raw", "jobs", "share", "hashed", "or")
     lines = [title, "".join(f"{name:>{22 if i == 0 else 11}}" for i, name in enumerate(names))]
     shown = sorted(costs.items(), key=lambda item: -item[1].seconds)[:8]

@@ -121,7 +121,7 @@ class _Watch:
             path = args[1] if event in ("os.rename", "os.link") else args[0]
         else:
             return
-        path = Path(os.path.abspath(os.fspath(path)))
+        path = Path.cwd() / os.fspath(path)
         within = path.is_relative_to(self.folder) and "logs" not in path.parts
         if within or (event in _CHANGES and args[-1] not in (-1, None) and event != "os.utime"):
             strike, self.strike = self.strike, None

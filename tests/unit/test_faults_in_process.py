@@ -17,13 +17,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-from cortune.address import Address
-from cortune.config import Config
-from cortune.planning import Planning
-from cortune.project import Project
-from cortune.settings import Settings, UndeclaredKey, keys_of
-from cortune.stages import STAGES
 from in_process import (
     JobFailed,
     changes,
@@ -34,6 +27,13 @@ from in_process import (
     run_all,
     run_job,
 )
+
+from cortune.address import Address
+from cortune.config import Config
+from cortune.planning import Planning
+from cortune.project import Project
+from cortune.settings import Settings, UndeclaredKey, keys_of
+from cortune.stages import STAGES
 
 pytest.importorskip("torch")
 

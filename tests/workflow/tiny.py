@@ -37,7 +37,7 @@ TINY = {
         "precision": "float32",
     },
     "regression": {"epochs": 2, "batch_size": 16},
-    "contrastive": {"epochs": 3, "batch_size": 16, "learning_rate": 1.0e-3},
+    "contrastive": {"epochs": 3, "batch_size": 16, "learning_rate": 1.0e-4},
     "encoding": {
         "folds": 3,
         "protocols": ["heldout_cv"],
