@@ -47,10 +47,20 @@ PREPARED = (
 )
 FITTED = 1e-3
 """Of what is fitted on features of the untuned network."""
+TUNED = {"tune_network": 0.02, "tune_pooled": 0.02, "extract_features": 0.02}
 TRAINED = 0.1
 """Of what rests on tuned networks: machines round differently, and an optimizer makes it grow."""
+COARSE = (
+    "bound_information",
+    "embed_networks",
+    "map_saliency",
+    "probe_network",
+    "tabulate_lateralization",
+    "tabulate_probes",
+)
+"""Stages of tuned networks in which it grows further, or whose scores are counts of few images."""
 CHOSEN = 0.5
-"""Of penalties, chosen from a grid in decades: one voxel's next best shows in the mean."""
+"""Of penalties, chosen from a grid in decades, where one voxel's next best shows; of `COARSE`."""
 DRAWN = 0.15
 """Of how much ink there is in a figure, by colour."""
 
@@ -163,7 +173,7 @@ def _of_table(path: Path) -> Iterator[tuple[str, str, np.ndarray]]:
     else:
         table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
     methods = table["method"] if "method" in table else pd.Series("", index=table.index)
-    for method, rows in table.groupby(methods.fillna("").astype(str)):
+    for method, rows in table.groupby(methods.astype(object).fillna("")):
         numbers = rows.select_dtypes(["number", "bool"])
         words = rows.drop(
             columns=[*numbers.columns, *(() if method == UNTUNED else _PICKED)], errors="ignore"
@@ -219,9 +229,9 @@ def tolerance_of(stage: str, name: str) -> float:
         return EXACT
     if name.endswith(" ink"):
         return DRAWN
-    if "alpha" in name:
-        return CHOSEN
-    return FITTED if name.startswith(UNTUNED) else TRAINED
+    if name.startswith(UNTUNED) and "alpha" not in name and stage != "embed_networks":
+        return FITTED
+    return CHOSEN if "alpha" in name or stage in COARSE else TUNED.get(stage, TRAINED)
 
 
 def _close(found: list[float], pinned: list[float], tolerance: float) -> bool:
