@@ -61,7 +61,7 @@ def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Pa
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if alone:
-            _remove_leftovers(target)
+            remove_leftovers(target)
         if needs:
             require_space(target, needs)
         yield temporary
@@ -79,8 +79,10 @@ def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Pa
             temporary.unlink()
 
 
-def _remove_leftovers(target: Path) -> None:
+def remove_leftovers(target: Path) -> None:
     """Remove what a killed process left of the same file or folder."""
+    if not target.parent.is_dir():
+        return
     beside = re.compile(rf"\.{re.escape(target.name)}\.\d+\.part{re.escape(target.suffix)}")
     for path in target.parent.iterdir():
         if beside.fullmatch(path.name):

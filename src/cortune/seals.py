@@ -18,7 +18,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from cortune.artifacts import PathLike, atomic, sha256
+from cortune.artifacts import PathLike, atomic, remove_leftovers, sha256
 from cortune.errors import CortuneError, InputError
 from cortune.fingerprints import key_of
 
@@ -38,8 +38,12 @@ def seal(path: PathLike, *parts: PathLike) -> None:
 
 
 def unseal(path: PathLike) -> None:
-    """Remove the seal of an artifact that is about to be written again."""
+    """Remove the seal of an artifact that is about to be written again.
+
+    And what a killed process left of it.
+    """
     seal_of(path).unlink(missing_ok=True)
+    remove_leftovers(seal_of(path))
 
 
 def verify(path: PathLike, *, whole: bool = False) -> None:

@@ -30,8 +30,14 @@ TINY = {
         "input_size": 64,
         "layers": ["features.2", "features.12"],
     },
-    "tuning": {"dataset": "nsd", "methods": ["untuned", "contrastive"]},
-    "contrastive": {"epochs": 3, "batch_size": 16, "learning_rate": 1.0e-3},
+    "tuning": {
+        "dataset": "nsd",
+        "methods": ["untuned", "regression", "contrastive", "pooled_mean"],
+        # Numbers that are pinned must not depend on whether a processor has bfloat16.
+        "precision": "float32",
+    },
+    "regression": {"epochs": 2, "batch_size": 16},
+    "contrastive": {"epochs": 3, "batch_size": 16, "learning_rate": 1.0e-4},
     "encoding": {
         "folds": 3,
         "protocols": ["heldout_cv"],
@@ -40,9 +46,15 @@ TINY = {
     "statistics": {"n_bootstrap": 100, "n_permutations": 100},
     "transfer": {
         "subjects": True,
+        "methods": ["contrastive"],
         "datasets": [{"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"]}}],
     },
     "probes": {"scenes": {"kind": "scenes", "n_images": 60, "n_classes": 3}},
     "landscape": {"methods": ["inpca"], "n_permutations": 100},
-    "saliency": {"probe": "scenes", "n_images": 10, "n_permutations": 100},
+    "saliency": {
+        "probe": "scenes",
+        "n_images": 10,
+        "n_permutations": 100,
+        "methods": ["contrastive"],
+    },
 }
