@@ -119,6 +119,9 @@ def remove(versions: Iterable[StoredVersion]) -> int:
     freed = 0
     for version in versions:
         shutil.rmtree(version.path)
+        # What training of it left behind.
+        scratch = version.path.parents[1] / "scratch" / version.stage / version.version
+        shutil.rmtree(scratch, ignore_errors=True)
         freed += version.n_bytes
         parent = version.path.parent
         if not any(parent.iterdir()):

@@ -128,11 +128,15 @@ class Job:
     def provenance(
         self, *, raw: Mapping[str, str] | None = None, notes: Mapping[str, Any] | None = None
     ) -> Provenance:
-        """Return the provenance of the job's artifacts."""
+        """Return the provenance of the job's artifacts.
+
+        The seed is 0 where the stage declares none: it draws nothing, and another seed must
+        not change what it writes.
+        """
         return Provenance(
             stage=self.stage.name,
             version=self.version,
-            seed=self._config.seed,
+            seed=int(self.values.get("seed", 0)),
             config=self.values,
             inputs=versions_in(map(str, self.input)),
             raw=raw or {},

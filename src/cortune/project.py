@@ -7,6 +7,7 @@ can be handed to the processes of jobs (:attr:`Project.seen`).
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -497,7 +498,7 @@ class Project:
             address.path(stage.entities),
             output.path.format(**names),
         )
-        return "/".join(filter(None, parts))
+        return posixpath.normpath("/".join(filter(None, parts)))
 
     # The whole run.
 

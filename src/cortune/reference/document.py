@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 
 from cortune.address import ENTITIES
@@ -96,7 +97,7 @@ def _stage(stage: Stage) -> Iterator[str]:
 def placed(stage: Stage, output: Output) -> str:
     """Return the path of an output in the folder of its version, with the wildcards of rules."""
     entities = (f"{key}-{{{name}}}" for name, key in ENTITIES.items() if name in stage.entities)
-    return "/".join(filter(None, (*entities, output.path)))
+    return posixpath.normpath("/".join(filter(None, (*entities, output.path))))
 
 
 def _key(key: str) -> str:

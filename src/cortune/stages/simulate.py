@@ -63,8 +63,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
             "provenance of what was written for the subject, beside it in the layout's folder; "
             f"the subject `{SHARED}` is what belongs to none: pictures, design, parcellation.",
         ),
-        "data": Output("algonauts2023/{subject}", "a subject in the layout `algonauts2023`."),
-        "truth": Output("algonauts2023-truth/{subject}", TRUTH),
+        "truth": Output("../{layout}-truth/{subject}", TRUTH),
     },
 )
 def simulate_dataset(job: Job) -> None:
