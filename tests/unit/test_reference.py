@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cortune.reference import pages
+from cortune.reference import pages, placed
 from cortune.report.columns import MEANINGS, TABLES
 from cortune.stages import STAGES
 
@@ -19,7 +19,8 @@ def test_every_artifact_is_described():
     page = pages()["artifacts.md"]
     for stage in STAGES.values():
         for output in stage.outputs.values():
-            assert output.path in page, (stage.name, output.path)
+            name = output.path if output.is_figure else placed(stage, output)
+            assert f"`{name}`" in page, (stage.name, name)
             assert output.about in page and all(inside in page for inside in output.holds)
         if not all(output.is_figure for output in stage.outputs.values()):
             assert f"## {stage.name}\n" in page

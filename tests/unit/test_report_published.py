@@ -111,3 +111,22 @@ def test_figure_is_drawn(rows, tmp_path):
     published.tabulate_published(own, both, PROVENANCE)
     published.plot_published(both, own, figure, PROVENANCE, simulated=False)
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_matched_mean_is_over_the_units_of_the_run_alone(tmp_path):
+    rows = [
+        ("subj01", "lh", "V1v", "untuned", "published", 0.4),
+        ("subj02", "rh", "hV4", "untuned", "published", 0.3),
+        ("subj02", "rh", "V1v", "untuned", "published", 0.2),
+    ]
+    columns = ["subject", "hemisphere", "roi", "method", "protocol", "r_mean"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "encoding.csv", index=False)
+    published.tabulate_published(tmp_path / "encoding.csv", tmp_path / "p.csv", PROVENANCE)
+    table = pd.read_csv(tmp_path / "p.csv").set_index(["group", "method"])
+    row = table.loc["early", "untuned"]
+    known = published.published_table().query("method == 'untuned'")
+    known = known.set_index(["subject", "hemisphere", "roi"])["r_mean"]
+    second = (known[2, "rh", "hV4"] + known[2, "rh", "V1v"]) / 2
+    assert row["r_published_matched"] == pytest.approx((known[1, "lh", "V1v"] + second) / 2)
+    assert (row["n_units_matched"], row["n_subjects_matched"]) == (3, 2)
+    assert row["n_units_published"] == 112

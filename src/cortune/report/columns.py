@@ -155,16 +155,21 @@ TABLES: dict[str, Table] = {
     "published.csv": Table(
         "group of ROIs and method",
         (
-            *("group", "method", "r_published", "r_here", "n_units_published", "n_units_here"),
-            *("n_subjects_published", "n_subjects_here"),
+            *("group", "method", "r_published", "r_published_matched", "r_here"),
+            *("n_units_published", "n_units_matched", "n_units_here"),
+            *("n_subjects_published", "n_subjects_matched", "n_subjects_here"),
         ),
         "The published side is eight subjects of NSD; this run's side is protocol `published`, so "
         "`r_here` is empty where that was not asked for. Both are means over ROIs and hemispheres "
         "of a subject, then over subjects.",
         own={
             "r_published": "Mean r in the published results; empty where they have no such method.",
+            "r_published_matched": "The same over just the subjects (by number), hemispheres and "
+            "ROIs that this run has: what `r_here` is to be compared with.",
             "r_here": "Mean r of this run.",
             "n_units_published": "Units behind `r_published`.",
+            "n_units_matched": "Units behind `r_published_matched`.",
+            "n_subjects_matched": "Subjects behind `r_published_matched`.",
             "n_units_here": "Units behind `r_here`.",
             "n_subjects_published": "Subjects behind `r_published`.",
             "n_subjects_here": "Subjects behind `r_here`.",

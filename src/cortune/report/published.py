@@ -31,11 +31,13 @@ COLUMNS = [
     "group",
     "method",
     "r_published",
+    "r_published_matched",
     "r_here",
-    "n_units_published",
-    "n_units_here",
-    "n_subjects_published",
-    "n_subjects_here",
+    *(
+        f"{n}_{side}"
+        for n in ("n_units", "n_subjects")
+        for side in ("published", "matched", "here")
+    ),
 ]
 _UNIT = ["subject", "hemisphere", "roi"]
 _WIDTH = 0.4
@@ -89,6 +91,22 @@ def group_means(units: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "method", "r", "n_units", "n_subjects"])
 
 
+def matched(published: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Return the published rows of just the subjects, hemispheres and ROIs of a run.
+
+    Parameters
+    ----------
+    published : DataFrame
+        Of :func:`published_table`; its subjects are numbers.
+    own : DataFrame
+        ``encoding.csv``; its subjects are told by the number at the end of their names.
+    """
+    numbers = own["subject"].str.extract(r"(\d+)$")[0].astype(float)
+    units = set(zip(numbers, own["hemisphere"], own["roi"], strict=True))
+    keys = zip(published["subject"], published["hemisphere"], published["roi"], strict=True)
+    return published[[key in units for key in keys]]
+
+
 def tabulate_published(encoding: PathLike, path: PathLike, provenance: Provenance) -> None:
     """Write ``published.csv``: published and own mean r by group and method.
 
@@ -103,7 +121,12 @@ def tabulate_published(encoding: PathLike, path: PathLike, provenance: Provenanc
     """
     import pandas as pd
 
-    sides = {"published": published_means(), "here": group_means(_own_units(encoding))}
+    own = _own_units(encoding)
+    sides = {
+        "published": published_means(),
+        "matched": group_means(matched(published_table(), own)),
+        "here": group_means(own),
+    }
     names = [
         (group, method)
         for group in GROUPS
@@ -115,6 +138,7 @@ def tabulate_published(encoding: PathLike, path: PathLike, provenance: Provenanc
         table = table.merge(means.rename(columns=renamed), "left", ["group", "method"])
         counts = [f"n_units_{side}", f"n_subjects_{side}"]
         table[counts] = table[counts].fillna(0).astype(int)
+    table = table.rename(columns={"r_matched": "r_published_matched"})
     known = (table["n_units_published"] > 0) | (table["n_units_here"] > 0)
     write_csv(path, table.loc[known, COLUMNS], provenance)
 

@@ -238,7 +238,7 @@ def tabulate_comparison(job: Job) -> None:
 
 
 @stage(
-    number=1,
+    number=2,
     inputs={"encoding": ENCODING_TABLE},
     outputs={"table": table("published.csv", "Published")},
 )
