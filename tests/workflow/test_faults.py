@@ -187,7 +187,7 @@ def test_damaged_and_deleted_files_are_named_and_rebuilt(tiny, finished):
     prepared = PROJECT.path("prepare_responses", "responses", subject.but(hemisphere="lh"))
     curves = PROJECT.path("tabulate_size_curve", "table")
     curve = PROJECT.path("fit_size_curve", "curve", PROJECT.jobs["fit_size_curve"][0])
-    for path in (prepared, curves, curve):
+    for path in (ENCODING_TABLE, prepared, curves, curve):
         (finished.folder / path).unlink()
     targets = (ENCODING_TABLE, prepared, curves)
 
