@@ -8,6 +8,7 @@ planned within this process. Real runs of a few cases are in `make test`, of all
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import os
@@ -378,6 +379,25 @@ def test_a_deleted_intermediate_is_made_again_where_something_asks_for_it(case):
     more = case.needed() - new - {deleted}
     assert "extract_features" in stages_of(new)
     assert stages_of(more) == {"probe_network"}
+
+
+def test_what_a_killed_job_left_does_not_hide_what_is_to_be_made_of_it(case):
+    """Its job went on when Snakemake was killed: the file is there, and not known to be whole."""
+    network = Address("nsd", "subj01", "lh", "V1v", "contrastive", "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(case.folder)
+        left = case.project().path("tune_network", "network", network)
+    deleted(case)
+    missing = {path for path in case.outputs() if not (case.folder / path).exists()}
+    name = base64.urlsafe_b64encode(left.encode()).decode()
+    parts = [name[i : i + 254] for i in range(0, len(name), 254)]
+    marker = (case.folder / ".snakemake/incomplete").joinpath(
+        *(f"@{part}" for part in parts[:-1]), parts[-1]
+    )
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text('{"external_jobid": null}')
+    found = case.needed()
+    assert left in found and missing <= found
 
 
 # ---- real runs
