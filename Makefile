@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 
-.PHONY: demo test test-slurm bench docs screenshots lint format clean-venv
+.PHONY: demo test test-all test-slurm bench docs screenshots lint format clean-venv
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
@@ -12,7 +12,11 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/unit
-	$(BIN)/pytest tests/workflow
+	$(BIN)/pytest -m "not long" tests/workflow
+
+# And what kills many runs, half an hour more.
+test-all: test
+	$(BIN)/pytest -m long tests/workflow
 
 test-slurm: $(VENV)/installed-slurm
 	$(BIN)/pytest tests/slurm

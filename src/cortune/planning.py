@@ -60,6 +60,16 @@ class Planning:
             return dict(read_json(self.plan)["seen"])
         return None
 
+    def left_by_a_kill(self, path: str) -> bool:
+        """Return whether a job that made a file was not seen to end.
+
+        Snakemake makes it again, and would take those that read it, if it is there and its
+        time does not count (``ancient``), for finished without looking for what they make:
+        the run would end well with nothing made of it.
+        """
+        files = self._workflow.persistence
+        return files is not None and bool(files._filter_incomplete_keys([path]))
+
     def everything(self) -> list[str]:
         """Return what a complete run leaves; one that is whole already becomes the latest."""
         project = self.project

@@ -110,7 +110,10 @@ def _sealed(path: Path) -> dict[Path, tuple[str, str]]:
             raise _damaged(path, beside, f"the line {line!r}", "a SHA-256 and a file's name")
         else:
             digests[name] = digest
-    return {path.parent / name: (digest, keys.get(name, "")) for name, digest in digests.items()}
+    return {
+        Path(os.path.normpath(path.parent / name)): (digest, keys.get(name, ""))
+        for name, digest in digests.items()
+    }
 
 
 def _damaged(path: Path, file: Path, found: str, expected: str) -> InputError:

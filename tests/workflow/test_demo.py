@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from cortune.address import Address
 from cortune.artifacts import read_provenance
 from cortune.config import Config
 from cortune.data.rois import EARLY
 from cortune.landscape.stages import read_dissimilarity
-from cortune.versions import Versions
+from cortune.project import Project
 
 pytestmark = pytest.mark.workflow
 TABLES = [
@@ -198,11 +199,9 @@ def test_levels_are_those_of_the_real_data(units, shared):
 
 
 def truth_of(demo, config, subject, hemisphere):
-    version = Versions(config.as_dict()).of("simulate_dataset")
-    folder = (
-        demo.folder / "results" / "simulate_dataset" / version / "algonauts2023-truth" / subject
-    )
-    return h5py.File(folder / f"{hemisphere}.h5", "r")
+    address = Address(dataset="nsd", subject=subject)
+    folder = Project(config).path("simulate_dataset", "truth", address)
+    return h5py.File(demo.folder / folder / f"{hemisphere}.h5", "r")
 
 
 def test_null_voxels_score_nothing(demo, config, voxels):
@@ -429,7 +428,7 @@ def test_what_is_switched_off_is_not_planned(repository, workspace, off):
 def test_there_and_back(demo):
     """Another setting is really run; going back finds every file in place.
 
-    Only the copy in results/latest, which holds the last complete run, is made again.
+    Only results/latest, which holds the last complete run, is put in place again.
     `cortune versions` tells the difference and `cortune clean` removes it.
     """
     original = demo.folder / "config.yaml"
@@ -438,7 +437,7 @@ def test_there_and_back(demo):
     other = changed(demo, encoding__min_noise_ceiling=0.1)
     demo.run(other)
     assert (latest / "encoding.csv").read_bytes() != tables["encoding.csv"]
-    assert set(demo.planned(original)) == {"publish_results"}
+    assert demo.planned(original) == {}
 
     listed = demo.cortune("versions", "--configfile", str(original))
     assert listed.returncode == 0

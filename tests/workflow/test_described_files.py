@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 
 from cortune.artifacts import read_json
-from cortune.reference import ARTIFACTS, TABLES
+from cortune.reference.document import placed
+from cortune.report.columns import TABLES
+from cortune.stages import STAGES
 
 pytestmark = pytest.mark.workflow
 DESCRIBED = [
-    (stage, artifact)
-    for stage, artifacts in ARTIFACTS.items()
-    for artifact in artifacts
-    if artifact.holds
+    pytest.param(stage, output, id=f"{stage.name}-{name}")
+    for stage in STAGES.values()
+    for name, output in stage.outputs.items()
+    if output.holds
 ]
 
 
@@ -57,18 +59,18 @@ def test_tables_have_the_columns_described_in_their_order(tiny):
         assert tuple(table.columns) == TABLES[name].columns, name
 
 
-@pytest.mark.parametrize(("stage", "artifact"), DESCRIBED, ids=lambda each: str(each)[:40])
-def test_files_hold_what_is_described(tiny, stage, artifact):
-    folder = tiny.folder / "results" / stage
+@pytest.mark.parametrize(("stage", "output"), DESCRIBED)
+def test_files_hold_what_is_described(tiny, stage, output):
+    folder = tiny.folder / "results" / stage.name
     if not folder.is_dir():
-        pytest.skip(f"no job of {stage} in the tiny run")
-    pattern = f"<version>/{artifact.path}" + (artifact.inside and f"<networks>{artifact.inside}")
-    name = artifact.inside or artifact.path.rsplit("/", 1)[-1]
+        pytest.skip(f"no job of {stage.name} in the tiny run")
+    pattern = f"<version>/{placed(stage, output)}" + (output.inside and "/<file>")
+    name = output.inside or output.path.rsplit("/", 1)[-1]
     files = [p for p in folder.rglob(name) if matches(str(p.relative_to(folder)), pattern)]
     assert files
     for path in files:
-        unknown = [c for c in contents(path) if not any(matches(c, p) for p in artifact.holds)]
+        unknown = [c for c in contents(path) if not any(matches(c, p) for p in output.holds)]
         assert not unknown, path
     seen = set().union(*(contents(path) for path in files))
-    missing = [p for p in artifact.holds if not any(matches(c, p) for c in seen)]
+    missing = [p for p in output.holds if not any(matches(c, p) for c in seen)]
     assert not [p for p in missing if not p.startswith("variance_partition")]

@@ -20,6 +20,8 @@ import pytest
 from tiny import TINY
 
 from conftest import Workspace
+from cortune.address import Address
+from cortune.artifacts import read_json
 from cortune.config import Config
 from cortune.project import Project
 from cortune.seals import sealed_files
@@ -27,10 +29,9 @@ from disks import mounted
 
 pytestmark = pytest.mark.workflow
 N_KILLS = 20
-STAGES = Project(Config.from_mapping(TINY))
-ENCODING_TABLE = STAGES.path("tabulate_encoding", "encoding.csv")
-UNIT = STAGES.units[0]
-ENCODING = STAGES.encoding(UNIT, "untuned")
+PROJECT = Project(Config.from_mapping(TINY))
+ENCODING_TABLE = PROJECT.path("tabulate_encoding", "encoding")
+ENCODING = PROJECT.path("encode_roi", "encoding", PROJECT.addresses(["untuned"])[0])
 
 
 def tables(space: Workspace) -> dict[str, bytes]:
@@ -38,16 +39,29 @@ def tables(space: Workspace) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def artifacts(space: Workspace) -> dict[str, bytes]:
+def made(space: Workspace) -> list[Path]:
     """Every file that a stage made, with its seal."""
-    results = space.folder / "results"
-    return {
-        str(path.relative_to(results)): path.read_bytes()
-        for path in results.glob("*/[0-9]*-*/**/*")
-        if path.is_file()
-        and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
-        and path.name != ".snakemake_timestamp"
-    }
+    return [
+        path
+        for path in (space.folder / "results").glob("*/[0-9]*-*/**/*")
+        if path.is_file() and path.name != ".snakemake_timestamp"
+    ]
+
+
+def artifacts(space: Workspace) -> dict[str, object]:
+    """What the same work leaves: every file, but for how the file system knew it, and how long
+    rules took."""
+    found = {str(path.relative_to(space.folder / "results")): path for path in made(space)}
+    return {name: _of_the_work(path) for name, path in found.items()}
+
+
+def _of_the_work(path: Path) -> object:
+    if "publish_results" not in path.parts:
+        content = path.read_bytes()
+        if path.suffix == ".sha256":
+            return [line for line in content.splitlines() if not line.startswith(b"#")]
+        return content
+    return read_json(path) | {"rules": None} if path.name == "manifest.json" else None
 
 
 @pytest.fixture
@@ -150,14 +164,13 @@ def test_killed_at_random_moments_the_workflow_ends_with_the_same_bytes(tiny, wo
 
 def test_every_file_that_is_read_later_is_sealed(tiny):
     """Whatever its format: only provenance beside a file, and the simulator's truth, are not."""
-    results = tiny.folder / "results"
-    made = {results / path for path in artifacts(tiny)}
-    seals = {path for path in made if path.name.startswith(".") and path.suffix == ".sha256"}
+    files = set(made(tiny))
+    seals = {path for path in files if path.name.startswith(".") and path.suffix == ".sha256"}
     vouched = {
         file for seal in seals for file in sealed_files(seal.with_name(seal.stem.removeprefix(".")))
     }
-    beside = {path for path in made if path.suffix == ".json" and path.with_suffix("").is_file()}
-    assert made - seals - beside == vouched
+    beside = {path for path in files if path.suffix == ".json" and path.with_suffix("").is_file()}
+    assert files - seals - beside == vouched
     suffixes = {path.suffix for path in vouched}
     assert suffixes >= {".h5", ".safetensors", ".npy", ".parquet", ".csv", ".json", ".png", ".nii"}
 
@@ -167,14 +180,14 @@ def test_damaged_and_deleted_files_are_named_and_rebuilt(tiny, finished):
     config, results = finished.folder / "config.yaml", finished.folder / "results"
     damaged = finished.folder / ENCODING
     spoil(damaged)
-    (record,) = results.glob("simulate_dataset/*/nod-sub01.json")
-    betas = next(record.parent.glob("nod/derivatives/ciftify/sub-01/results/*/*beta*.nii"))
+    subject = Address(dataset="nod", subject="sub01")
+    record = finished.folder / PROJECT.path("simulate_dataset", "record", subject)
+    betas = next(results.glob("simulate_dataset/*/ds-nod/nod/derivatives/**/*beta*.nii"))
     spoil(betas)
-    prepared = STAGES.path(
-        "prepare_responses", "responses.h5", dataset="nod", subject="sub01", hemisphere="lh"
-    )
-    curves = STAGES.path("tabulate_size_curve", "size_curve.csv")
-    for path in (prepared, curves, STAGES.targets("size_curve")[0].path):
+    prepared = PROJECT.path("prepare_responses", "responses", subject.but(hemisphere="lh"))
+    curves = PROJECT.path("tabulate_size_curve", "table")
+    curve = PROJECT.path("fit_size_curve", "curve", PROJECT.jobs["fit_size_curve"][0])
+    for path in (ENCODING_TABLE, prepared, curves, curve):
         (finished.folder / path).unlink()
     targets = (ENCODING_TABLE, prepared, curves)
 
@@ -190,8 +203,8 @@ def test_damaged_and_deleted_files_are_named_and_rebuilt(tiny, finished):
     for path in (ENCODING, record):
         (finished.folder / path).unlink()
     finished.snakemake("--cores", "2", *targets, config=config)
-    made, expected = artifacts(finished), artifacts(tiny)
-    assert {path for path in expected if made.get(path) != expected[path]} == set()
+    found, expected = artifacts(finished), artifacts(tiny)
+    assert {path for path in expected if found.get(path) != expected[path]} == set()
 
 
 def test_a_full_and_a_write_protected_disk(tiny, finished):

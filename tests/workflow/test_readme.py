@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from cortune.config import Config
-from cortune.versions import STAGES
+from cortune.stages import STAGES
 
 pytestmark = pytest.mark.workflow
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -43,6 +43,11 @@ wildcard_constraints:
     number=r"\d\d",
 
 
+def whole(path):
+    """Return an input whose time does not count, unless a killed job left it."""
+    return path if PLANNING.left_by_a_kill(path) else ancient(path)
+
+
 def at(stage, file, over=None):
     """Return an input function: a file of another stage, for the address of the job.
 
@@ -53,7 +58,7 @@ def at(stage, file, over=None):
 
     def find(wildcards):
         address = Address.of(wildcards)
-        paths = [ancient(path) for path in PROJECT.paths(given, address)]
+        paths = [whole(path) for path in PROJECT.paths(given, address)]
         one = isinstance(given.addresses(PROJECT, address), Address)
         return paths[0] if one else paths
 
@@ -67,7 +72,7 @@ def facts(stage):
 
 def shown(wildcards):
     """Return all tables and figures of a run."""
-    return [ancient(path) for path in PROJECT.shown]
+    return [whole(path) for path in PROJECT.shown]
 
 
 def everything(wildcards):
