@@ -28,6 +28,11 @@ onstart:
     PLANNING.start()
 
 
+# No run ends well with less than it was asked for.
+onsuccess:
+    PLANNING.finish()
+
+
 rule all:
     default_target: True
     input:

@@ -15,6 +15,7 @@ from typing import Any
 from cortune.address import Address
 from cortune.artifacts import read_json, write_json
 from cortune.config import Config
+from cortune.errors import CortuneError
 from cortune.lock import hold
 from cortune.project import Project
 from cortune.stages import STAGES
@@ -36,6 +37,7 @@ class Planning:
         self._workflow = workflow
         digest = hashlib.sha256(canonical_json(config.as_dict()).encode()).hexdigest()
         self.plan = Path(results, ".plans", f"{digest[:16]}.json")
+        self._wanted: list[str] = []
         self.project = Project(config, results, None if self._plans else self._seen())
 
     @property
@@ -67,8 +69,8 @@ class Planning:
         time does not count (``ancient``), for finished without looking for what they make:
         the run would end well with nothing made of it.
         """
-        files = self._workflow.persistence
-        return files is not None and bool(files._filter_incomplete_keys([path]))
+        incomplete = getattr(self._workflow.persistence, "_filter_incomplete_keys", None)
+        return incomplete is not None and bool(incomplete([path]))
 
     def everything(self) -> list[str]:
         """Return what a complete run leaves; one that is whole already becomes the latest."""
@@ -76,7 +78,7 @@ class Planning:
         manifest, page = (
             project.path("publish_results", name, Address()) for name in ("manifest", "page")
         )
-        wanted = [manifest, page, *project.shown]
+        wanted = self._wanted = [manifest, page, *project.shown]
         if self._plans:
             project.fingerprints.save()
         if self._executes:
@@ -105,6 +107,27 @@ class Planning:
             for address in addresses
         }
         write_json(self.plan, {"seen": project.seen, "versions": versions})
+
+
+    def finish(self) -> None:
+        """Refuse to end well where a complete run was asked for and its results are not whole.
+
+        Forced jobs and those that a kill left are planned by rules of Snakemake's own, which
+        may pass over what should be made of them.
+
+        Raises
+        ------
+        CortuneError
+            Naming the first file that is missing.
+        """
+        settings = self._workflow.dag_settings
+        parts = settings.until or settings.omit_from or settings.batch
+        missing = [path for path in self._wanted if not Path(path).is_file()]
+        if self._executes and missing and not parts:
+            raise CortuneError(
+                f"{missing[0]}: found no file after a run that Snakemake took for complete "
+                f"({len(missing)} such files), expected all of them. Run the same command again."
+            )
 
 
 def timeless(folder: str | Path) -> None:
