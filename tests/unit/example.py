@@ -62,3 +62,7 @@ def changed(base: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def project(**changes: Any) -> Project:
     """Return the project of the example with other values."""
     return Project(Config.from_mapping(changed(EXAMPLE, **changes)))
+
+
+# Rules that write the other layouts of the simulator; they are one stage.
+SIMULATING = dict.fromkeys(("simulate_nsd", "simulate_nod", "simulate_shared"), "simulate_dataset")

@@ -35,6 +35,8 @@ from cortune.project import Project
 from cortune.settings import Settings, UndeclaredKey, keys_of
 from cortune.stages import STAGES
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("torch")
 
 BRAIN = {

@@ -179,7 +179,8 @@ def test_a_record_vouches_for_what_its_job_wrote(tmp_path):
     project = Project(Config.from_mapping(CONFIG), str(tmp_path / "results"))
     snakemake = snakemake_of(project, "simulate_dataset", Address("nsd", "subj01"))
     job = Job(snakemake)
-    data, truth, record = (Path(getattr(job.output, n)) for n in ("data", "truth", "record"))
+    truth, record = Path(job.output.truth), Path(job.output.record)
+    data = record.parents[1] / "algonauts2023" / "subj01"
     for path in (data, truth):
         path.mkdir(parents=True)
         npy(path / "x.npy")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from example import EXAMPLE, changed, project
+from example import EXAMPLE, SIMULATING, changed, project
 
 import cortune.stages
 from cortune.address import ENTITIES, Address
@@ -20,7 +20,7 @@ from cortune.stages import RUNTIME, SECTIONS, STAGES, From
 from dags import planned
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RULES = {name: stage for stage in STAGES.values() for name in stage.rules or (stage.name,)}
+RULES = {**STAGES, **{rule: STAGES[name] for rule, name in SIMULATING.items()}}
 
 
 class Rules:
