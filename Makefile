@@ -4,18 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
 
-.PHONY: demo test test-all test-slurm bench docs screenshots lint format clean-venv
+.PHONY: demo test test-all test-long test-slurm bench docs screenshots lint format clean-venv
 
 demo: $(VENV)/installed
 	$(BIN)/snakemake --cores all
 	$(BIN)/cortune summary
 
 test: $(VENV)/installed-test lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 tests/unit
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not long" tests/unit
 	$(BIN)/pytest -m "not long" tests/workflow
 
-# And what kills many runs, half an hour more.
-test-all: test
+# And what takes long: many kills, faults at every change, transfer at two correlations, SLURM.
+test-all: test test-long test-slurm
+
+test-long: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m long tests/unit
 	$(BIN)/pytest -m long tests/workflow
 
 test-slurm: $(VENV)/installed-slurm

@@ -126,6 +126,7 @@ def interrupted(space: Workspace) -> set[str]:
     return found
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_the_workflow_ends_with_the_same_bytes(tiny, workspace):
     """SIGKILL to the process group, again and again; each time the same command goes on.
 
