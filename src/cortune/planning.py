@@ -108,7 +108,6 @@ class Planning:
         }
         write_json(self.plan, {"seen": project.seen, "versions": versions})
 
-
     def finish(self) -> None:
         """Refuse to end well where a complete run was asked for and its results are not whole.
 

@@ -56,6 +56,7 @@ def written(tmp_path_factory):
         units.append(tables.EncodedUnit("nsd", subject, side, roi, method, str(path)))
     out = SimpleNamespace(
         encoding=folder / "encoding.csv",
+        replicates=folder / "encoding_replicates.csv",
         layers=folder / "encoding_layers.csv",
         voxels=folder / "encoding_voxels.parquet",
         partition=folder / "variance_partition.csv",
@@ -248,3 +249,26 @@ def test_a_manifest_means_a_whole_run(run, monkeypatch):
     with pytest.raises(OSError, match="broke"):
         run.place()
     assert not (run.latest / "manifest.json").exists()
+
+
+def test_scores_of_several_networks_of_a_unit_are_averaged():
+    unit = {"dataset": "nsd", "subject": "a", "hemisphere": "lh", "roi": "V1v", "protocol": "p"}
+    rows = [
+        unit | {"method": method, "replicate": replicate, "layer": layer, "r_mean": r}
+        for method, replicate, layer, r in [
+            ("untuned", "0", "x", 0.1),
+            ("contrastive", "0", "y", 0.2),
+            ("contrastive", "1", "x", 0.4),
+        ]
+    ]
+    table = pd.DataFrame(rows).assign(n_voxels=30, n_images_fit=20)
+    found = tables.over_replicates(table).set_index("method")
+    assert found.loc["contrastive", "r_mean"] == pytest.approx(0.3)
+    assert found.loc["contrastive", "r_sd_replicates"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    assert found.loc["untuned", "n_replicates"] == 1
+    assert np.isnan(found.loc["untuned", "r_sd_replicates"])
+    assert list(found.index) == ["untuned", "contrastive"] and found["layer"].to_list() == [
+        "x",
+        "y",
+    ]
+    assert "replicate" not in found

@@ -444,7 +444,7 @@ def test_there_and_back(demo):
     assert "encoding.min_noise_ceiling: 0.1, now 0.05" in listed.stdout
     shown = demo.cortune("clean", "--configfile", str(original))
     assert "--yes" in shown.stdout
-    kept = demo.cortune("clean", "--configfile", str(original), str(other), "--yes")
+    kept = demo.cortune("clean", "--configfile", str(original), "--keep", str(other), "--yes")
     assert "Nothing to delete" in kept.stdout
     stage = demo.folder / "results" / "tabulate_encoding"
     assert len(list(stage.iterdir())) == 2

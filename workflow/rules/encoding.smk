@@ -45,6 +45,7 @@ rule tabulate_encoding:
         encodings=at("encode_roi", "encoding", encoded),
     output:
         encoding="results/tabulate_encoding/{version}/encoding.csv",
+        replicates="results/tabulate_encoding/{version}/encoding_replicates.csv",
         layers="results/tabulate_encoding/{version}/encoding_layers.csv",
         voxels="results/tabulate_encoding/{version}/encoding_voxels.parquet",
         partition="results/tabulate_encoding/{version}/variance_partition.csv",

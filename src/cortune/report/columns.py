@@ -104,8 +104,21 @@ _ENCODING = (*_UNIT, "protocol", *_SCORES)
 TABLES: dict[str, Table] = {
     "encoding.csv": Table(
         "subject, hemisphere, ROI, method and protocol",
-        _ENCODING,
-        own={"layer": "The layer that most folds chose; `all` under `all_layers`."},
+        (*_ENCODING, "n_replicates", "r_sd_replicates"),
+        own={
+            "layer": "The layer that most folds chose; `all` under `all_layers`.",
+            "n_replicates": "Networks that the scores are means over.",
+            "r_sd_replicates": "Standard deviation of `r_mean` over them; empty for one.",
+        },
+    ),
+    "encoding_replicates.csv": Table(
+        "network, subject, hemisphere, ROI and protocol",
+        (*_UNIT, "protocol", "replicate", *_SCORES),
+        "What `encoding.csv` has means of.",
+        own={
+            "layer": "The layer that most folds chose; `all` under `all_layers`.",
+            "replicate": "Which of the networks of the unit and method, from 0.",
+        },
     ),
     "encoding_layers.csv": Table(
         "subject, hemisphere, ROI, method, protocol and layer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cortune.address import Address
 from cortune.artifacts import PathLike, write_csv, write_parquet
@@ -19,8 +19,12 @@ from cortune.encoding import (
 from cortune.encoding.comparison import compare_methods
 from cortune.versions import Provenance
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 NAMES = ["dataset", "subject", "hemisphere", "roi", "method"]
 UNIT = [*NAMES, "protocol"]
+_KEYS = (*UNIT, "replicate")
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,12 @@ class EncodedUnit:
     roi: str
     method: str
     path: str
+    replicate: str = "0"
 
 
 def encoded_units(paths: Iterable[str]) -> list[EncodedUnit]:
     """Return units by the addresses in the paths of their files."""
-    units = []
-    for path in paths:
-        label = Address.parse(path).label
-        del label["replicate"]
-        units.append(EncodedUnit(**label, path=path))
-    return units
+    return [EncodedUnit(**Address.parse(path).label, path=path) for path in paths]
 
 
 def unit_names(unit: EncodedUnit) -> dict[str, str]:
@@ -54,6 +54,7 @@ class EncodingTables(Protocol):
     """Paths of the encoding tables."""
 
     encoding: str
+    replicates: str
     layers: str
     voxels: str
     partition: str
@@ -68,7 +69,7 @@ def tabulate_encoding(
     *,
     min_noise_ceiling: float,
 ) -> None:
-    """Write the tables of scores by unit, layer and voxel, and of what was left out.
+    """Write the tables of scores by unit, network, layer and voxel, and of what was left out.
 
     ``variance_partition.csv`` has rows where the protocol ``all_layers`` was asked for.
 
@@ -91,7 +92,8 @@ def tabulate_encoding(
         names = unit_names(unit)
         for protocol, encoding in read_encoding(unit.path).items():
             key = {**names, "protocol": protocol}
-            rows.append(key | summary(encoding, min_noise_ceiling))
+            scores = summary(encoding, min_noise_ceiling)
+            rows.append(key | {"replicate": unit.replicate} | scores)
             layer_rows += [key | row for row in layer_summaries(encoding, min_noise_ceiling)]
             voxels.append(pd.DataFrame(key | voxel_columns(encoding, min_noise_ceiling)))
             n_constant = int(np.isnan(encoding.r).sum())
@@ -104,7 +106,9 @@ def tabulate_encoding(
         ]
     columns = [*NAMES, "layer", "r2_mean"]
     write_csv(outputs.partition, pd.DataFrame(parts, columns=columns), provenance)
-    write_csv(outputs.encoding, pd.DataFrame(rows), provenance)
+    replicates = pd.DataFrame(rows)
+    write_csv(outputs.replicates, replicates, provenance)
+    write_csv(outputs.encoding, over_replicates(replicates), provenance)
     write_csv(outputs.layers, pd.DataFrame(layer_rows), provenance)
     # The repeated names of a per-voxel table are stored once each.
     by_voxel = pd.concat(voxels, ignore_index=True).astype(
@@ -113,6 +117,29 @@ def tabulate_encoding(
     write_parquet(outputs.voxels, by_voxel, provenance)
     columns = [*NAMES[:-1], "reason", "method", "protocol"]
     write_csv(outputs.skipped, pd.DataFrame(left_out, columns=columns), provenance)
+
+
+def over_replicates(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per unit, method and protocol: means over the networks of each.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``encoding_replicates.csv``.
+
+    Returns
+    -------
+    DataFrame
+        Without ``replicate``, with ``n_replicates`` and ``r_sd_replicates``, the standard
+        deviation of ``r_mean`` over them, which one network does not have. The layer is that
+        of the first.
+    """
+    groups = table.drop(columns="replicate").groupby(UNIT, sort=False, dropna=False)
+    numbers = table.select_dtypes("number").columns
+    means = groups.agg({n: "mean" if n in numbers else "first" for n in table if n not in _KEYS})
+    means["n_replicates"] = groups.size()
+    means["r_sd_replicates"] = groups["r_mean"].std()
+    return means.reset_index().astype({"n_voxels": int, "n_images_fit": int})
 
 
 def tabulate_comparison(

@@ -185,12 +185,13 @@ def _skipped(project: Project, address: Address) -> Any:
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("encoding.min_noise_ceiling",),
     facts=_skipped,
     inputs={"encodings": From("encode_roi", "encoding", encoded)},
     outputs={
         "encoding": table("encoding.csv", "Encoding"),
+        "replicates": table("encoding_replicates.csv", "Encoding"),
         "layers": table("encoding_layers.csv", "Encoding"),
         "voxels": table("encoding_voxels.parquet", "Encoding"),
         "partition": table("variance_partition.csv", "Encoding"),
