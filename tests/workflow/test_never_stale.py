@@ -476,7 +476,7 @@ EVERY = bool(os.environ.get("CORTUNE_EVERY"))
 
 def disturbances() -> Iterator[Any]:
     """Yield some changes with a disturbance each; with CORTUNE_EVERY=1, all with all of them."""
-    some = {pictures: "snakemake", weights: "interrupt", probe_grown: "job", deleted: "job"}
+    some = {picture: "snakemake", weights: "interrupt", probe_grown: "job", deleted: "job"}
     for change in DISTURBED if EVERY else some:
         how = HOW if EVERY else (some[change],)
         yield pytest.param(change, how, id=f"{change.__name__}-{'-'.join(how)}")
