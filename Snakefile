@@ -25,12 +25,12 @@ include: "workflow/rules/report.smk"
 
 # A killed run leaves nothing to unlock.
 onstart:
-    PLANNING.start()
+    said_plainly(PLANNING.start)
 
 
 # No run ends well with less than it was asked for.
 onsuccess:
-    PLANNING.finish()
+    said_plainly(PLANNING.finish)
 
 
 rule all:

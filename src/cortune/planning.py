@@ -106,7 +106,9 @@ class Planning:
             for name, addresses in project.jobs.items()
             for address in addresses
         }
-        write_json(self.plan, {"seen": project.seen, "versions": versions})
+        # Where there is no room for it, processes of jobs look for themselves.
+        with contextlib.suppress(CortuneError):
+            write_json(self.plan, {"seen": project.seen, "versions": versions})
 
     def finish(self) -> None:
         """Refuse to end well where a complete run was asked for and its results are not whole.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -117,3 +120,19 @@ def test_what_is_no_version_is_passed_over_and_versions_can_be_removed(tmp_path,
     assert [each.version for each in found] == ["1-0a1b2c3d"]
     assert remove(found) == 10
     assert (tmp_path / "encode_roi" / "draft").is_dir() and not found[0].path.exists()
+
+
+def test_a_list_can_be_cut_short():
+    """As by `cortune versions | head -1`: no traceback, and the reader's end is no error."""
+    script = (
+        "import sys; from unittest.mock import patch; import cortune.cli as cli\n"
+        "def talk(arguments):\n    print('line\\n' * 100_000)\n    return 0\n"
+        "with patch.object(cli, 'summary', talk):\n    sys.exit(cli.main(['summary']))\n"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'{sys.executable} -c "$SCRIPT" | head -1; echo ${{PIPESTATUS[0]}}'],
+        env={**os.environ, "SCRIPT": script},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["line", "0"] and done.stderr == ""

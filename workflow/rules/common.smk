@@ -77,7 +77,12 @@ def shown(wildcards):
 
 def everything(wildcards):
     """Return what a complete run leaves; one that is whole already becomes the latest."""
+    return said_plainly(PLANNING.everything)
+
+
+def said_plainly(step):
+    """Take a step of planning; its errors are messages, not tracebacks."""
     try:
-        return PLANNING.everything()
+        return step()
     except CortuneError as error:
         raise WorkflowError(str(error)) from None
