@@ -13,7 +13,7 @@ from cortune.config import keys
 from cortune.stages import RUNTIME, STAGES
 from cortune.tuning.methods import METHODS
 
-_CHOICES = ("tuning.dataset", "tuning.methods", "saliency.probe")
+CHOICES = ("tuning.dataset", "tuning.methods", "saliency.probe")
 """Keys that stages read, and that decide which jobs there are."""
 _RECIPES = {method.section for method in METHODS.values() if method.section}
 
@@ -62,9 +62,12 @@ def _said(key: str) -> str:
     if key in RUNTIME:
         return "nothing: it does not change results"
     if readers(key, places=True):
-        return "nothing by itself: what the files hold counts, not where they are"
+        return (
+            "what is made of the files, or of what is named, if that is something else; where "
+            "files are does not count"
+        )
     stages = ", ".join(f"`{name}`" for name in reruns(key))
-    if key in _CHOICES or not stages:
+    if key in CHOICES or not stages:
         new = "jobs of what is new, and the tables and figures that gather them"
         return f"{new}; {stages}" if stages else new
     return stages

@@ -13,7 +13,7 @@ from cortune.address import Address
 from cortune.config import Config, keys
 from cortune.errors import CortuneError
 from cortune.project import Project
-from cortune.reruns import reruns
+from cortune.reruns import CHOICES, reruns
 from dags import needed, outputs_of
 
 pytestmark = pytest.mark.workflow
@@ -110,7 +110,7 @@ def test_a_changed_key_runs_again_what_its_versions_say(tiny, key, after):
     assert needed(tiny.write_config(after, "changed.yaml"), tiny.folder) == expected
     stages = {path.split("/")[1] for path in expected} - {"publish_results"}
     # Keys that no stage reads ask for more or fewer files, or name those of other content.
-    if reruns(key):
+    if reruns(key) and key not in CHOICES:
         assert stages <= set(reruns(key)), "what docs/reruns.md says"
 
 
