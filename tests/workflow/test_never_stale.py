@@ -436,6 +436,8 @@ def start(case: Case, *arguments: str) -> subprocess.Popen:
             stderr=subprocess.STDOUT,
             cwd=case.folder,
             start_new_session=True,
+            # A shell starts what runs in the background with Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
