@@ -130,7 +130,7 @@ def of_paper(*, gpu: bool) -> dict[str, Cost]:
     with tempfile.TemporaryDirectory() as name, chdir(name):
         rate, looking = rates(Path(name))
         mapping["datasets"]["nsd"]["root"] = str(Path(name, "data"))
-        write_tree(Path(name, "data"))
+        write_tree(Path(name, "data"), picture_bytes=200)
         project = Project(Config.from_mapping(mapping))
         for subject, n in zip(SUBJECTS, N_IMAGES, strict=True):
             project.seen[f"images nsd {subject}"] = n

@@ -75,6 +75,14 @@ class Job:
         return values_of(self._config, self._config.as_dict(), self.stage, self.address)
 
     @property
+    def configuration(self) -> dict[str, Any]:
+        """The whole configuration as plain containers, for the record of a run.
+
+        Where raw files lay and how jobs ran is in it, too, which no version covers.
+        """
+        return self._config.as_dict()
+
+    @property
     def recipe(self) -> Any:
         """The section of the configuration for the job's tuning method."""
         (section,) = keys_of(self._config, ["{recipe}"], self.address)

@@ -7,8 +7,10 @@ import re
 import h5py
 import pandas as pd
 import pytest
+from tiny import TINY
 
 from cortune.artifacts import read_json
+from cortune.config import Config
 from cortune.reference.document import placed
 from cortune.report.columns import TABLES
 from cortune.stages import STAGES
@@ -74,3 +76,10 @@ def test_files_hold_what_is_described(tiny, stage, output):
     seen = set().union(*(contents(path) for path in files))
     missing = [p for p in output.holds if not any(matches(c, p) for c in seen)]
     assert not [p for p in missing if not p.startswith("variance_partition")]
+
+
+def test_the_manifest_has_the_configuration_of_the_run(tiny):
+    """Whole and valid, with what no version covers: it can be run again from it."""
+    manifest = read_json(tiny.folder / "results" / "latest" / "manifest.json")
+    config = Config.from_mapping(manifest["config"])
+    assert config == Config.from_mapping(TINY) and config.device == "auto"

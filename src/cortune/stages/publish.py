@@ -31,7 +31,7 @@ def headings(paths: Iterable[str | Path]) -> dict[str, list[tuple[str | Path, st
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("*",),
     facts=_versions,
     gathers=True,
@@ -46,6 +46,10 @@ def publish_results(job: Job) -> None:
 
     shown = job.inputs("shown")
     publish_results(
-        headings(shown), job.output, config=job.values, versions=job.facts, results=job.results
+        headings(shown),
+        job.output,
+        config=job.configuration,
+        versions=job.facts,
+        results=job.results,
     )
     place_latest(job.results, job.output.manifest, job.output.page, shown)
