@@ -37,6 +37,7 @@ from cortune.settings import settings_of
 from cortune.stages import STAGES
 
 # Training images of the challenge's subjects, and bytes of one (425 × 425 pixels).
+_SIMULATING = ("simulate_nsd", "simulate_nod", "simulate_shared")  # rules of one stage
 N_IMAGES = (9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779)
 PICTURE = 300_000
 OPENED = 2  # times that a raw file's size and time are looked at by a job, beside reading it
@@ -102,7 +103,8 @@ def _worked(project: Project, name: str) -> float:
     """Return the seconds that the jobs of a stage took."""
     versions = {project.version(name, address) for address in project.jobs[name]}
     seconds = 0.0
-    for rule in STAGES[name].rules or (name,):
+    rules = [name, *_SIMULATING] if name == "simulate_dataset" else [name]
+    for rule in rules:
         for path in Path(project.results, "benchmarks", rule).rglob("*.tsv"):
             if versions & {part.removesuffix(".tsv") for part in path.parts}:
                 with path.open(encoding="utf-8") as handle:
