@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,11 +144,7 @@ def read_now(sources: Sources) -> str:
     InputError
         If one is missing or cannot be read.
     """
-    digests = []
-    for name, path in sources.files:
-        with _readable(path):
-            digests.append((name, digest_of(path)))
-    return combined(digests, sources.names)
+    return combined(_of_each(sources, digest_of), sources.names)
 
 
 def keys_of(sources: Sources) -> list[tuple[str, Key]]:
@@ -159,10 +155,14 @@ def keys_of(sources: Sources) -> list[tuple[str, Key]]:
     InputError
         If one is missing or cannot be read.
     """
+    return _of_each(sources, key_of)
+
+
+def _of_each(sources: Sources, look: Callable[[Path], str]) -> list[tuple[str, str]]:
     found = []
     for name, path in sources.files:
         with _readable(path):
-            found.append((name, key_of(path)))
+            found.append((name, look(path)))
     return found
 
 
