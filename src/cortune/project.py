@@ -218,6 +218,11 @@ class Project:
         return [m for m in self.tuned_methods if METHODS[m].embeds and METHODS[m].pools != "others"]
 
     @property
+    def unbound_methods(self) -> list[str]:
+        """Methods that embed, whose networks have no response map for whom they serve."""
+        return [m for m in self.tuned_methods if METHODS[m].embeds and METHODS[m].pools == "others"]
+
+    @property
     def shown_method(self) -> str:
         """The method of figures that show one: the paper's, or the first that tunes."""
         tuned = self.tuned_methods

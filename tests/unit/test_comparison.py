@@ -164,3 +164,14 @@ def test_false_discovery_rate_is_scipys():
     p = np.random.default_rng(0).random(40) ** 3
     np.testing.assert_allclose(false_discovery_rate(p), stats.false_discovery_control(p))
     assert false_discovery_rate(np.array([])).size == 0
+
+
+def test_losses_are_compared_between_matched_recipes():
+    """The published pair differs in optimizer, rate and passes as well, and says so."""
+    methods = ["untuned", "regression", "regression_plus", "contrastive", "contrastive_plus"]
+    r = {("s", "lh", "V1v", m): i for i, m in enumerate(methods)}
+    table = compare_methods(*tables(r), methods=methods, groups={})
+    found = {(row["method_b"], row["method_a"]): row["recipes"] for _, row in table.iterrows()}
+    assert found["regression_plus", "contrastive_plus"] == "matched"
+    assert found["regression", "contrastive"] == "unmatched"
+    assert found["untuned", "contrastive"] == ""

@@ -5,16 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from example import EXAMPLE, changed
+from in_process import run_job
 
+from cortune.address import Address
+from cortune.config import Config
 from cortune.errors import InputError, LeakageError
 from cortune.information import (
     bound_information,
     cross_fitted_bound,
 )
 from cortune.information.stages import cosine_similarities
+from cortune.project import Project
 from cortune.report import information
 from cortune.report.style import figure_style
 from cortune.report.tables import EncodedUnit
+from cortune.stages import STAGES
 from cortune.tuning.embeddings import Embedding, read_embedding, write_embeddings
 from cortune.versions import Provenance
 
@@ -107,3 +113,42 @@ def test_no_contrastive_method(tmp_path):
     information.tabulate_information([], tmp_path / "information.csv", PROVENANCE)
     information.plot_information(tmp_path / "information.csv", tmp_path / "i.png", PROVENANCE)
     assert pd.read_csv(tmp_path / "information.csv").empty
+
+
+@pytest.mark.parametrize("n_subjects", [2, 3])
+def test_who_is_left_out_has_no_bound_and_that_is_said(tmp_path, monkeypatch, n_subjects):
+    """A network tuned to the others has no response map for the one it is evaluated on.
+
+    It once bounded the information of others under its name: of one with two subjects, and of
+    two at once with three.
+    """
+    monkeypatch.chdir(tmp_path)
+    subjects = [f"subj0{1 + i}" for i in range(n_subjects)]
+    brain = changed(EXAMPLE, tuning__methods=["pooled_mean", "pooled_loso"])["datasets"]["nsd"]
+    brain = changed(brain, subjects=subjects, simulate__n_images=60, simulate__n_shared=20)
+    found = Project(Config.from_mapping({
+        "datasets": {"nsd": brain},
+        "backbone": {"name": "alexnet_small", "weights": "random", "input_size": 32,
+                     "layers": ["features.2"]},
+        "split": {"tune": 0.4, "validation": 0.2, "test": 0.4},
+        "tuning": {"methods": ["pooled_mean", "pooled_loso"]},
+        "contrastive": {"epochs": 1, "batch_size": 16},
+    }))  # fmt: skip
+    jobs = {"bound_information": [Address()]}
+    for name in reversed(found.jobs):
+        for given in STAGES[name].inputs.values():
+            for address in jobs.get(name, ()):
+                for stage, each in found._made(given, address):
+                    jobs.setdefault(stage, []).append(STAGES[stage].address(each))
+    for name in found.jobs:
+        for address in dict.fromkeys(jobs.get(name, ())):
+            run_job(found, name, address)
+    assert "pooled_loso" not in {each.method for each in jobs["tune_pooled"]}
+    table = pd.read_csv(found.path("bound_information", "table"))
+    assert sorted(table["subject"].unique()) == subjects
+    assert set(table["method"]) == {"pooled_mean"} and len(table) == n_subjects * 2
+    left_out = found.facts("tabulate_encoding", Address())
+    assert [(row["subject"], row["method"]) for row in left_out if row["hemisphere"] == "lh"] == [
+        (subject, "pooled_loso") for subject in subjects
+    ]
+    assert all("no response map" in row["reason"] for row in left_out)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -125,6 +126,60 @@ def test_regression_measures_are_those_of_its_predictions(units, runtime):
     r = [np.corrcoef(predicted[:, v], observed[:, v])[0, 1] for v in range(30)]
     assert found["validation_r"] == pytest.approx(np.mean(r), abs=1e-5)
     assert found["validation_mse"] == pytest.approx(np.mean((predicted - observed) ** 2), rel=1e-5)
+
+
+# ---- regression_plus: all of contrastive_plus but the loss
+
+
+def test_the_two_plus_methods_differ_by_head_and_loss_alone():
+    """One section, so neither can drift; and what is made of each of its keys is the same."""
+    assert METHODS["regression_plus"].section == METHODS["contrastive_plus"].section
+    settings = replace(PLUS, image_layer="features.9", weight_decay=0.07, drop_last=False)
+    model = build_backbone("alexnet_small", seed=0, num_classes=10)
+    width = layer_width(model, "features.9", 32)
+    tasks = [METHODS[f"{loss}_plus"].build(
+        build_backbone("alexnet_small", seed=0, num_classes=10), width, 30, settings
+    ) for loss in ("contrastive", "regression")]  # fmt: skip
+    a, b = tasks
+    assert type(a.optimizer) is type(b.optimizer) and a.drop_last == b.drop_last
+    for one, other in zip(a.optimizer.param_groups, b.optimizer.param_groups, strict=True):
+        assert {k: v for k, v in one.items() if k != "params"} == {
+            k: v for k, v in other.items() if k != "params"
+        }
+    assert (a.plan.epochs, a.plan.learning_rate) == (b.plan.epochs, b.plan.learning_rate)
+    assert a.plan.schedule is b.plan.schedule
+    assert (a.plan.keep_best, b.plan.keep_best) == ("validation_bound_nats", "-validation_mse")
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    responses = torch.randn(4, 30, generator=torch.Generator().manual_seed(1))
+    b.model.eval()
+    layer = b.model.backbone.features[:10](images).flatten(1)
+    torch.testing.assert_close(b.model(images), b.model.response_map(layer))
+    expected = ((b.model.response_map(layer) - responses) ** 2).mean()
+    torch.testing.assert_close(b.objective(images, responses), expected)
+    for task in tasks:
+        task.objective(images, responses).backward()
+    touched = [
+        {name for name, p in task.model.backbone.named_parameters() if p.grad is not None}
+        for task in tasks
+    ]
+    assert touched[0] == touched[1]
+
+
+def test_regression_plus_keeps_the_epoch_of_the_least_error(tmp_path, units, backbone, runtime):
+    """Of noise, which can only be learned by heart, the last epoch is not the best."""
+    noise = np.random.default_rng(5).normal(size=(100, 30)).astype(np.float32)
+    unit = dataclasses.replace(units["subj01"], responses=noise)
+    settings = replace(PLUS, schedule="constant")
+    history, out = tuned(tmp_path, "regression_plus", unit, settings, backbone, runtime)
+    least = history["validation_mse"].min()
+    assert history["validation_mse"].iloc[-1] > 1.001 * least
+    saved = load_network(out.network)
+    task = METHODS["regression_plus"].build(saved.backbone, 10, 30, settings)
+    task.model.load_state_dict(saved.head, strict=False)
+    task.model.eval()
+    rows = unit.rows("validation")
+    batches = Batches(unit.images.cache, rows, unit.responses[rows], batch_size=32, seed=0)
+    assert task.watch(batches, runtime)["validation_mse"] == pytest.approx(least, rel=1e-4)
 
 
 # ---- contrastive_plus, key by key
@@ -451,11 +506,15 @@ def test_regression_has_no_embedding(tmp_path, units, backbone, runtime):
 
 
 def test_methods_are_in_one_order_with_what_is_needed_of_each():
-    assert list(METHODS)[:4] == ["untuned", "regression", "contrastive", "contrastive_plus"]
+    assert list(METHODS)[:5] == [
+        "untuned", "regression", "regression_plus", "contrastive", "contrastive_plus",
+    ]  # fmt: skip
     assert [name for name, each in METHODS.items() if each.pools] == [
         "pooled_mean", "pooled_max", "pooled_loso",
     ]  # fmt: skip
-    assert [name for name, each in METHODS.items() if not each.embeds] == ["untuned", "regression"]
+    assert [name for name, each in METHODS.items() if not each.embeds] == [
+        "untuned", "regression", "regression_plus",
+    ]  # fmt: skip
     assert len({each.colour for each in METHODS.values()}) == len(METHODS)
     assert all(each.about.endswith(".") for each in METHODS.values())
 

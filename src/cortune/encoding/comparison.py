@@ -30,6 +30,7 @@ from cortune.data.rois import GROUPS
 from cortune.encoding.scores import Floats
 from cortune.errors import InputError
 from cortune.seeds import rng
+from cortune.tuning.methods import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +40,7 @@ COLUMNS = (
     "group",
     "method_a",
     "method_b",
+    "recipes",
     "n_units",
     "n_subjects",
     "r_diff_mean",
@@ -119,6 +121,7 @@ def compare_methods(
                     "group": group,
                     "method_a": a,
                     "method_b": b,
+                    "recipes": _recipes(a, b),
                     "n_units": len(difference),
                     "n_subjects": by_subject.size,
                     "r_diff_mean": by_subject.mean(),
@@ -135,6 +138,14 @@ def compare_methods(
             row["q_value"] = q_value
         rows += pair
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _recipes(a: str, b: str) -> str:
+    """Return whether two methods follow one recipe; empty where one tunes nothing."""
+    sections = [METHODS[name].section for name in (a, b)]
+    if None in sections:
+        return ""
+    return "matched" if sections[0] == sections[1] else "unmatched"
 
 
 def _by_method(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:

@@ -83,7 +83,37 @@ class Projection(nn.Module):
         return self.out(hidden)  # type: ignore[no-any-return]
 
 
-class ContrastiveModel(nn.Module):
+class TunedModel(nn.Module):
+    """A backbone, and what is mapped of it.
+
+    Parameters
+    ----------
+    backbone : nn.Module
+    image_layer : str, optional
+        Layer of the backbone whose output is mapped in place of its class scores.
+    """
+
+    def __init__(self, backbone: nn.Module, image_layer: str | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._layer_output: Tensor | None = None
+        if image_layer is not None:
+            layer = dict(backbone.named_modules())[image_layer]
+            self._hook = layer.register_forward_hook(self._keep)
+
+    def _keep(self, _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+        # Copied: a later in-place ReLU would change it.
+        self._layer_output = output.flatten(1).clone()
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Return what is mapped of images (n, 3, s, s): (n, n_scores)."""
+        scores = class_scores(self.backbone(images))
+        if self._layer_output is not None:
+            scores, self._layer_output = self._layer_output, None
+        return scores
+
+
+class ContrastiveModel(TunedModel):
     """A backbone, a linear map from its output and one from the responses, and an MLP.
 
     Images and responses are mapped to a common space of h dimensions without bias and
@@ -115,13 +145,8 @@ class ContrastiveModel(nn.Module):
         temperature: float | None = None,
         image_layer: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, image_layer)
         n_hidden = projection.out.in_features
-        self.backbone = backbone
-        self._layer_output: Tensor | None = None
-        if image_layer is not None:
-            layer = dict(backbone.named_modules())[image_layer]
-            self._hook = layer.register_forward_hook(self._keep)
         self.image_map = nn.Linear(n_scores, n_hidden, bias=False)
         widths = n_voxels if isinstance(n_voxels, Mapping) else {BOTH: n_voxels}
         self.response_maps = nn.ModuleDict(
@@ -137,14 +162,8 @@ class ContrastiveModel(nn.Module):
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Embed images (n, 3, s, s): (n, z)."""
-        scores = class_scores(self.backbone(images))
-        if self._layer_output is not None:
-            scores, self._layer_output = self._layer_output, None
-        return self.projection(self.image_map(scores), IMAGE)  # type: ignore[no-any-return]
-
-    def _keep(self, _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
-        # Copied: a later in-place ReLU would change it.
-        self._layer_output = output.flatten(1).clone()
+        hidden = self.image_map(self.scores(images))
+        return self.projection(hidden, IMAGE)  # type: ignore[no-any-return]
 
     def embed_responses(self, responses: Tensor | Tagged) -> Tensor:
         """Embed responses (n, V), tagged with their subject in a pooled model: (n, z)."""
@@ -159,20 +178,21 @@ class ContrastiveModel(nn.Module):
         return self.log_temperature.clamp(min=math.log(0.01)).exp()
 
 
-class RegressionModel(nn.Module):
-    """A backbone and a linear map from its output to the voxels.
+class RegressionModel(TunedModel):
+    """A backbone and a linear map from its output, or a layer's, to the voxels.
 
     Source: the regression baseline of Mulrooney & Brockmeier 2024.
     """
 
-    def __init__(self, backbone: nn.Module, n_scores: int, n_voxels: int) -> None:
-        super().__init__()
-        self.backbone = backbone
+    def __init__(
+        self, backbone: nn.Module, n_scores: int, n_voxels: int, image_layer: str | None = None
+    ) -> None:
+        super().__init__(backbone, image_layer)
         self.response_map = nn.Linear(n_scores, n_voxels)
 
     def forward(self, images: Tensor) -> Tensor:
         """Predict responses to images (n, 3, s, s): (n, V)."""
-        return self.response_map(class_scores(self.backbone(images)))  # type: ignore[no-any-return]
+        return self.response_map(self.scores(images))  # type: ignore[no-any-return]
 
 
 def published_sizes(n_voxels: int) -> tuple[int, int]:

@@ -143,8 +143,8 @@ TABLES: dict[str, Table] = {
     "comparison.csv": Table(
         "pair of methods and group of ROIs, or ROI",
         (
-            *("level", "group", "method_a", "method_b", "n_units", "n_subjects", "r_diff_mean"),
-            *("ci_low", "ci_high", "p_value", "q_value", "frac_voxels_a_better"),
+            *("level", "group", "method_a", "method_b", "recipes", "n_units", "n_subjects"),
+            *("r_diff_mean", "ci_low", "ci_high", "p_value", "q_value", "frac_voxels_a_better"),
         ),
         "Paired over units of one protocol, the first of `encoding.protocols`; a unit is one ROI "
         "of "
@@ -153,6 +153,11 @@ TABLES: dict[str, Table] = {
         own={
             "method_a": "The later of two methods in the configuration.",
             "method_b": "The earlier.",
+            "recipes": "`matched` where both follow one recipe, as `contrastive_plus` and "
+            "`regression_plus` do: they differ by the loss, or by the subjects pooled. "
+            "`unmatched` where optimizer, rate and passes differ as well, as those of the "
+            "published `contrastive` and `regression` do: such a pair compares recipes, not "
+            "losses. Empty beside a method that tunes nothing.",
             "n_units": "Units that have both.",
             "n_subjects": "Their subjects.",
             "r_diff_mean": "Mean r of `method_a` less that of `method_b`, over units within a "

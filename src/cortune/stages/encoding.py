@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortune.address import ALL, OF_NETWORK, Address
+from cortune.address import ALL, OF_NETWORK, UNIT, Address
 from cortune.fingerprints import Sources
 from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
@@ -180,8 +180,16 @@ def encoded(project: Project, address: Address) -> Iterable[Address]:
     return project.addresses(project.config.tuning.methods)
 
 
+_NO_MAP = "no bound on information: the network, tuned to others, has no response map for this one"
+
+
 def _skipped(project: Project, address: Address) -> Any:
-    return [vars(unit) for unit in project.skipped]
+    """Return units that are not analysed, and those whose network has no map of their responses."""
+    unbound = project.addresses(project.unbound_methods)
+    return [vars(unit) for unit in project.skipped] + [
+        {name: getattr(unit, name) for name in (*UNIT, "method")} | {"reason": _NO_MAP}
+        for unit in unbound
+    ]
 
 
 @stage(
@@ -217,7 +225,7 @@ VOXELS_TABLE = From("tabulate_encoding", "voxels")
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("seed", "statistics", "encoding.protocols", "tuning.methods"),
     inputs={"encoding": ENCODING_TABLE, "voxels": VOXELS_TABLE},
     outputs={"comparison": table("comparison.csv", "Encoding")},

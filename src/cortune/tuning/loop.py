@@ -44,13 +44,23 @@ class Plan:
     schedule : callable
         Factor of the learning rate by progress in [0, 1].
     keep_best : str, optional
-        Name of the held-out measure whose best epoch is kept; the last one otherwise.
+        Name of the held-out measure whose highest epoch is kept, or with a ``-`` before it the
+        lowest; the last epoch otherwise.
     """
 
     epochs: int
     learning_rate: float
     schedule: Callable[[float], float] = lambda progress: 1.0
     keep_best: str | None = None
+
+    def best_is_last(self, history: History) -> bool:
+        """Return whether the last epoch is the best so far and to be kept."""
+        if self.keep_best is None:
+            return False
+        name = self.keep_best.removeprefix("-")
+        sign = -1 if name != self.keep_best else 1
+        values = [sign * epoch[name] for epoch in history]
+        return values[-1] >= max(values)
 
 
 def train(
@@ -129,9 +139,7 @@ def train(
         rate = len(batches) / (time.perf_counter() - started)
         model.eval()
         history.append({"epoch": epoch + 1, "loss": mean_loss, **watch()})
-        if plan.keep_best and history[-1][plan.keep_best] >= max(
-            h[plan.keep_best] for h in history
-        ):
+        if plan.best_is_last(history):
             best = {key: value.detach().clone() for key, value in model.state_dict().items()}
         bar.set_postfix_str(f"loss {mean_loss:.4f}, {rate:.0f} images/s")
         if checkpoint is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cortune.networks.backbones import normalise
 from cortune.networks.device import Runtime
@@ -81,5 +82,21 @@ def watch_bound(model: ContrastiveModel, temperature: float | Callable[[], Tenso
             "validation_log_k": sum(log_k) / len(log_k),
             "temperature": tau,
         }
+
+    return watch
+
+
+def watch_predictions(model: nn.Module) -> Watch:
+    """Return a function that measures squared error and mean r on validation images."""
+
+    def watch(validation: BatchSource, runtime: Runtime) -> dict[str, float]:
+        predicted, observed = [], []
+        with torch.no_grad(), runtime.autocast():
+            for images, responses in validation.in_order():
+                predicted.append(model(normalise(images.to(runtime.device))).float().cpu())
+                observed.append(responses)
+        a, b = torch.cat(predicted), torch.cat(observed)
+        r = functional.cosine_similarity(a - a.mean(0), b - b.mean(0), dim=0)
+        return {"validation_mse": float(functional.mse_loss(a, b)), "validation_r": float(r.mean())}
 
     return watch

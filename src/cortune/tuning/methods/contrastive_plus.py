@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -12,13 +13,13 @@ from cortune.tuning.methods import method
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cortune.tuning.task import Task
+    from cortune.tuning.task import Task, Watch
 
 
 class ContrastivePlus(Section):
     """Our improved recipe of contrastive tuning.
 
-    Every difference from `contrastive` is one key.
+    Every difference from `contrastive` is one key. `regression_plus` follows it, too.
     """
 
     temperature: Positive = 0.3
@@ -53,7 +54,8 @@ class ContrastivePlus(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """Weight decay of matrices and kernels (published is 0)."""
     keep_best: bool = True
-    """Keep the epoch with the highest bound on validation images (published keeps the last)."""
+    """Keep the epoch with the highest bound on validation images, or of `regression_plus` the
+    lowest squared error (published keeps the last)."""
     augmentation: Share = 0.0
     """Strength of random contrast and brightness; positions are never changed, since voxels see
     places."""
@@ -70,10 +72,8 @@ def contrastive_plus(
     import torch
 
     from cortune.networks.heads import ContrastiveModel, Projection, published_sizes
-    from cortune.tuning.loop import Plan, one_cycle
     from cortune.tuning.losses import infonce
-    from cortune.tuning.optimizers import AdamW
-    from cortune.tuning.task import Task, watch_bound
+    from cortune.tuning.task import watch_bound
 
     n_hidden, published_z = published_sizes(n_voxels)
     projection = Projection(
@@ -90,18 +90,77 @@ def contrastive_plus(
         return model.temperature() if learned else torch.tensor(recipe.temperature)
 
     def objective(images: Tensor, responses: Tensor) -> Tensor:
-        image_z, response_z = model(photometric(images, recipe.augmentation), responses)
+        image_z, response_z = model(images, responses)
         return infonce(image_z, response_z, temperature(), symmetric=recipe.symmetric)
+
+    watch = watch_bound(model, temperature)
+    return plus_task(model, objective, recipe, watch, "validation_bound_nats")
+
+
+def plus_task(
+    model: nn.Module,
+    objective: Callable[[Tensor, Any], Tensor],
+    recipe: ContrastivePlus,
+    watch: Watch,
+    best: str,
+) -> Task:
+    """Return the task of training a model by an objective, all else by the recipe.
+
+    Parameters
+    ----------
+    model, objective, watch
+        As of :class:`~cortune.tuning.task.Task`; `objective` is given images after
+        augmentation.
+    recipe : ContrastivePlus
+    best : str
+        Measure whose best epoch is kept, where the recipe keeps it; see
+        :class:`~cortune.tuning.loop.Plan`.
+    """
+    from cortune.tuning.loop import Plan, one_cycle
+    from cortune.tuning.optimizers import AdamW
+    from cortune.tuning.task import Task
 
     optimizer = AdamW(_decayed(model, recipe.weight_decay), lr=recipe.learning_rate)
     plan = Plan(
         recipe.epochs,
         recipe.learning_rate,
         one_cycle if recipe.schedule == "one_cycle" else _constant,
-        "validation_bound_nats" if recipe.keep_best else None,
+        best if recipe.keep_best else None,
     )
-    watch = watch_bound(model, temperature)
-    return Task(model, objective, optimizer, plan, watch, recipe.drop_last)
+
+    def augmented(images: Tensor, responses: Any) -> Tensor:
+        return objective(photometric(images, recipe.augmentation), responses)
+
+    return Task(model, augmented, optimizer, plan, watch, recipe.drop_last)
+
+
+@method(
+    "regression_plus",
+    recipe=ContrastivePlus,
+    section="contrastive_plus",
+    order=15,
+    colour="#94591a",
+    embeds=False,
+)
+def regression_plus(
+    backbone: nn.Module, n_scores: int, n_voxels: int, recipe: ContrastivePlus
+) -> Task:
+    """As `regression`, under the recipe of `contrastive_plus`; ours.
+
+    Not from the paper. Layer, optimizer, schedule, passes and the choice of the epoch are those
+    of `contrastive_plus`, whose section it shares, so that the two differ by head and loss alone.
+    """
+    from torch.nn.functional import mse_loss
+
+    from cortune.networks.heads import RegressionModel
+    from cortune.tuning.task import watch_predictions
+
+    model = RegressionModel(backbone, n_scores, n_voxels, recipe.image_layer)
+
+    def objective(images: Tensor, responses: Tensor) -> Tensor:
+        return mse_loss(model(images).float(), responses)
+
+    return plus_task(model, objective, recipe, watch_predictions(model), "-validation_mse")
 
 
 def photometric(images: Tensor, strength: float) -> Tensor:

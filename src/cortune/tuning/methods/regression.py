@@ -12,8 +12,6 @@ from cortune.tuning.methods import method
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cortune.networks.device import Runtime
-    from cortune.tuning.batches import BatchSource
     from cortune.tuning.task import Task
 
 
@@ -34,29 +32,18 @@ def regression(backbone: nn.Module, n_scores: int, n_voxels: int, recipe: Regres
 
     All weights are tuned. Source: the regression baseline of Mulrooney & Brockmeier 2024.
     """
-    import torch
-    from torch.nn import functional
+    from torch.nn.functional import mse_loss
 
-    from cortune.networks.backbones import normalise
     from cortune.networks.heads import RegressionModel
     from cortune.tuning.loop import Plan
     from cortune.tuning.optimizers import Adam
-    from cortune.tuning.task import Task
+    from cortune.tuning.task import Task, watch_predictions
 
     model = RegressionModel(backbone, n_scores, n_voxels)
 
     def objective(images: Tensor, responses: Tensor) -> Tensor:
-        return functional.mse_loss(model(images).float(), responses)
-
-    def watch(validation: BatchSource, runtime: Runtime) -> dict[str, float]:
-        predicted, observed = [], []
-        with torch.no_grad(), runtime.autocast():
-            for images, responses in validation.in_order():
-                predicted.append(model(normalise(images.to(runtime.device))).float().cpu())
-                observed.append(responses)
-        a, b = torch.cat(predicted), torch.cat(observed)
-        r = functional.cosine_similarity(a - a.mean(0), b - b.mean(0), dim=0)
-        return {"validation_mse": float(functional.mse_loss(a, b)), "validation_r": float(r.mean())}
+        return mse_loss(model(images).float(), responses)
 
     optimizer = Adam(model.parameters(), lr=recipe.learning_rate)
-    return Task(model, objective, optimizer, Plan(recipe.epochs, recipe.learning_rate), watch)
+    plan = Plan(recipe.epochs, recipe.learning_rate)
+    return Task(model, objective, optimizer, plan, watch_predictions(model))
