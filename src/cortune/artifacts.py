@@ -160,14 +160,22 @@ def hdf5_reader(path: PathLike) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise InputError(
-            path,
-            "no readable HDF5 file" if Path(path).exists() else "no file",
-            "an HDF5 artifact of Cortune",
-            "Remove it and run the workflow again: it will be rebuilt.",
-        ) from error
+        cure = "Remove it and run the workflow again: it will be rebuilt."
+        raise unreadable_hdf5(path, error, "an HDF5 artifact of Cortune", cure) from error
     with file:
         yield file
+
+
+def unreadable_hdf5(path: PathLike, error: OSError, expected: str, cure: str) -> InputError:
+    """Return what to say of an HDF5 file that cannot be opened; a locked one is not damaged."""
+    found = f"no readable HDF5 file ({error})" if Path(path).exists() else "no file"
+    if "unable to lock file" in str(error):
+        found = "a file that another program is writing, or a file system without locks"
+        cure = (
+            "Close it there and wait; where nothing writes it, set HDF5_USE_FILE_LOCKING=FALSE "
+            "in the environment."
+        )
+    return InputError(path, found, expected, cure)
 
 
 def write_csv(path: PathLike, table: pd.DataFrame, provenance: Provenance) -> None:

@@ -6,12 +6,13 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cortune import __version__
 from cortune.config import Config
+from cortune.config.sections import Simulate
 from cortune.errors import CortuneError, InputError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Report everything wrong with the configuration and the inputs it names."""
     from cortune.check import find_problems
 
-    problems = find_problems(*arguments.configfile)
+    problems = find_problems(*_files(arguments))
     for problem in problems:
         print(problem)
     print(f"{len(problems)} problem(s)." if problems else "No problem found.")
@@ -65,11 +66,8 @@ def simulate(arguments: argparse.Namespace) -> int:
         known = f"one of {', '.join(SIMULATORS)}"
         raise InputError("--layout", arguments.layout, known, "Correct the name.")
     simulator = SIMULATORS[arguments.layout]
-    options = {
-        key: value for key in _SIMULATE_OPTIONS if (value := getattr(arguments, key)) is not None
-    }
-    if arguments.vertices:
-        options["vertices"] = dict(arguments.vertices)
+    given = ((key, getattr(arguments, key)) for key in Simulate.model_fields)
+    options = {key: value for key, value in given if value is not None}
     spec = simulator.spec.from_mapping(options)
     subjects = [simulator.subject(number) for number in range(1, arguments.subjects + 1)]
     simulate_layout(arguments.layout, Path(arguments.out), subjects, spec, seed=arguments.seed)
@@ -83,8 +81,10 @@ def versions(arguments: argparse.Namespace) -> int:
 
     stored = stored_versions([_project(arguments)])
     for version in stored:
-        state = f"current: {version.about}" if version.current else version.about
-        print(f"{version.stage:22}{version.version:12}{version.n_bytes / 1e6:10.1f} MB  {state}")
+        state = version.about
+        if version.current:
+            state = "current: " + state if state else "current"
+        print(f"{version.stage:25}{version.version:12}{version.n_bytes / 1e6:10.1f} MB  {state}")
     print(f"{len(stored)} versions, {sum(v.n_bytes for v in stored) / 1e6:.1f} MB")
     return 0
 
@@ -149,40 +149,30 @@ def summary(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _files(arguments: argparse.Namespace) -> list[str]:
+    return arguments.configfile or [DEFAULT_CONFIG]
+
+
 def _project(arguments: argparse.Namespace) -> Project:
     from cortune.project import Project
 
-    return Project(Config.from_file(*arguments.configfile), arguments.results)
-
-
-_SIMULATE_OPTIONS = {
-    "n_images": int,
-    "n_shared": int,
-    "n_test_images": int,
-    "image_size": int,
-    "n_classes": int,
-    "n_repeats": int,
-    "ncsnr": float,
-    "noise_correlation": float,
-    "tuning_correlation": float,
-    "null_fraction": float,
-    "n_coco": int,
-    "run_trials": int,
-    "session_runs": int,
-    "smoothing_mm": float,
-    "masks": str,
-    "images": str,
-}
+    return Project(Config.from_file(*_files(arguments)), arguments.results)
 
 
 _LAYERED = "configuration, and others that are laid over it"
 
 
-def _vertices(text: str) -> tuple[str, int]:
-    roi, _, number = text.partition("=")
-    if not number.isdigit():
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected ROI=NUMBER such as V1v=200")
-    return roi, int(number)
+class _Sizes(argparse.Action):
+    """Collect ROI=NUMBER as a mapping."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        sizes = {}
+        for text in values:
+            roi, _, number = text.partition("=")
+            if not number.isdigit():
+                parser.error(f"{option}: found {text!r}, expected ROI=NUMBER such as V1v=200")
+            sizes[roi] = int(number)
+        setattr(namespace, self.dest, sizes)
 
 
 def _rate(text: str) -> float:
@@ -200,35 +190,50 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    sub = commands.add_parser("check", help=check.__doc__)
-    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
-    sub.set_defaults(command=check)
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument(
+        "--configfile",
+        nargs="+",
+        action="extend",
+        help=f"configuration, and others that are laid over it [{DEFAULT_CONFIG}]",
+    )
+    stored = argparse.ArgumentParser(add_help=False)
+    stored.add_argument("--results", default="results", help="folder of the results [results]")
 
-    sub = commands.add_parser("plan", help=plan.__doc__)
-    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
-    sub.add_argument("--results", default="results")
+    def command(
+        function: Callable[[argparse.Namespace], int], *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        about = function.__doc__
+        sub = commands.add_parser(
+            function.__name__, help=about, description=about, parents=list(parents)
+        )
+        sub.set_defaults(command=function)
+        return sub
+
+    command(check, configured)
+    sub = command(plan, configured, stored)
     sub.add_argument(
         "--gpu-gflops", type=_rate, default=5000.0, help="rate of networks on your GPU, GFLOP/s"
     )
-    sub.set_defaults(command=plan)
 
-    sub = commands.add_parser("simulate", help=simulate.__doc__)
-    sub.add_argument("--layout", default="algonauts2023", help="see config/README.md")
+    sub = command(simulate)
+    sub.add_argument("--layout", default="algonauts2023", help="on-disk layout [algonauts2023]")
     sub.add_argument("--out", required=True, help="folder to write the subjects to")
-    sub.add_argument("--subjects", type=int, default=1, help="number of subjects")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--vertices", type=_vertices, nargs="+", metavar="ROI=NUMBER")
-    for name, kind in _SIMULATE_OPTIONS.items():
-        sub.add_argument(f"--{name.replace('_', '-')}", type=kind, help="see config/README.md")
-    sub.set_defaults(command=simulate)
+    sub.add_argument("--subjects", type=int, default=1, help="number of subjects [1]")
+    sub.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn [0]")
+    for name, field in Simulate.model_fields.items():
+        option, about = f"--{name.replace('_', '-')}", str(field.description).replace("%", "%%")
+        if name == "vertices":
+            sub.add_argument(option, action=_Sizes, nargs="+", metavar="ROI=NUMBER", help=about)
+        elif isinstance(field.default, bool):
+            sub.add_argument(option, action="store_const", const=True, help=about)
+        else:
+            kind = str if field.default is None else type(field.default)
+            default = "" if field.default is None else f" [{field.default}]"
+            sub.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=about + default)
 
-    sub = commands.add_parser("versions", help=versions.__doc__)
-    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
-    sub.add_argument("--results", default="results")
-    sub.set_defaults(command=versions)
-
-    sub = commands.add_parser("clean", help=clean.__doc__)
-    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
+    command(versions, configured, stored)
+    sub = command(clean, configured, stored)
     sub.add_argument(
         "--keep",
         nargs="+",
@@ -237,25 +242,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CONFIGFILE",
         help="another configuration whose versions are kept; may be given several times",
     )
-    sub.add_argument("--results", default="results")
     sub.add_argument("--yes", action="store_true", help="delete; otherwise only show")
-    sub.set_defaults(command=clean)
-
-    sub = commands.add_parser("verify", help=verify.__doc__)
-    sub.add_argument("--configfile", nargs="+", default=[DEFAULT_CONFIG], help=_LAYERED)
-    sub.add_argument("--results", default="results")
+    sub = command(verify, configured, stored)
     sub.add_argument(
         "--raw", action="store_true", help="read all of the raw files, too, and compare them"
     )
-    sub.set_defaults(command=verify)
-
-    sub = commands.add_parser("report", help=report.__doc__)
-    sub.add_argument("--results", default="results")
-    sub.set_defaults(command=report)
-
-    sub = commands.add_parser("summary", help=summary.__doc__)
-    sub.add_argument("--results", default="results")
-    sub.set_defaults(command=summary)
+    command(report, stored)
+    command(summary, stored)
     return parser
 
 

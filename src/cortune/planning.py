@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ class Planning:
 
     def __init__(self, config: Config, workflow: Any, results: str = "results") -> None:
         self._workflow = workflow
+        if self._plans and sum(a.startswith("--configfile") for a in sys.argv) > 1:
+            raise CortuneError(
+                "--configfile: found it more than once, expected it once: Snakemake reads the last "
+                "alone. Name all files after one: --configfile a.yaml b.yaml"
+            )
         digest = hashlib.sha256(canonical_json(config.as_dict()).encode()).hexdigest()
         self.plan = Path(results, ".plans", f"{digest[:16]}.json")
         self._wanted: list[str] = []

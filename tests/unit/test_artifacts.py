@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 import time
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,3 +97,22 @@ def test_file_without_provenance_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("x\n")
     with pytest.raises(InputError, match="no provenance"):
         artifacts.read_provenance(tmp_path / "a.csv")
+
+
+def test_a_locked_file_is_not_called_damaged(tmp_path):
+    path = tmp_path / "betas.hdf5"
+    with h5py.File(path, "w") as file:
+        file["betas"] = np.zeros((2, 2))
+        file.flush()
+        script = (
+            "import sys; from cortune.artifacts import hdf5_reader\n"
+            "from cortune.data.hdf5 import hdf5_array\n"
+            "for reader in (hdf5_reader(sys.argv[1]), "
+            "hdf5_array(sys.argv[1], 'betas', kind='float64', ndim=2)):\n"
+            "    try: reader.__enter__()\n"
+            "    except Exception as error: print(error)"
+        )
+        done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True)
+    first, second = done.stdout.splitlines()
+    for line in (first, second):
+        assert "another program is writing" in line and "HDF5_USE_FILE_LOCKING" in line

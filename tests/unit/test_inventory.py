@@ -126,8 +126,8 @@ def test_a_list_can_be_cut_short():
     """As by `cortune versions | head -1`: no traceback, and the reader's end is no error."""
     script = (
         "import sys; from unittest.mock import patch; import cortune.cli as cli\n"
-        "def talk(arguments):\n    print('line\\n' * 100_000)\n    return 0\n"
-        "with patch.object(cli, 'summary', talk):\n    sys.exit(cli.main(['summary']))\n"
+        "def summary(arguments):\n    print('line\\n' * 100_000)\n    return 0\n"
+        "with patch.object(cli, 'summary', summary):\n    sys.exit(cli.main(['summary']))\n"
     )
     done = subprocess.run(
         ["bash", "-c", f'{sys.executable} -c "$SCRIPT" | head -1; echo ${{PIPESTATUS[0]}}'],

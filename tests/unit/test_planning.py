@@ -11,6 +11,7 @@ from fake import CONFIG
 
 from cortune import planning
 from cortune.config import Config
+from cortune.errors import CortuneError
 from cortune.planning import Planning, timeless
 from cortune.stages import STAGES
 
@@ -104,3 +105,12 @@ def test_scripts_are_never_newer_than_what_they_made(tmp_path):
     assert (folder / "encode_roi.py").stat().st_mtime == 1
     assert (folder / "README.md").stat().st_mtime > 1
     timeless(tmp_path / "nowhere")
+
+
+def test_a_second_configfile_option_is_refused_rather_than_the_first_ignored(tmp_path, monkeypatch):
+    argv = ["snakemake", "--configfile", "a.yaml", "--configfile", "b.yaml"]
+    monkeypatch.setattr(planning.sys, "argv", argv)
+    with pytest.raises(CortuneError, match=r"more than once.*--configfile a\.yaml b\.yaml"):
+        Planning(CONFIGURED, workflow(), str(tmp_path))
+    monkeypatch.setattr(planning.sys, "argv", argv[:3])
+    Planning(CONFIGURED, workflow(), str(tmp_path))

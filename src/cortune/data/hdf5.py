@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cortune.artifacts import unreadable_hdf5
 from cortune.data.problems import AGAIN, CHECK_ROOT
 from cortune.errors import InputError
 from cortune.files import regular_file
@@ -43,8 +44,7 @@ def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator
     except FileNotFoundError:
         raise InputError(path, "no file", "an HDF5 file", CHECK_ROOT) from None
     except OSError as error:
-        found = f"no readable HDF5 file ({error})"
-        raise InputError(path, found, f"an HDF5 file with {expected}", AGAIN) from None
+        raise unreadable_hdf5(path, error, f"an HDF5 file with {expected}", AGAIN) from None
     with file:
         array = file.get(name)
         if not isinstance(array, h5py.Dataset):

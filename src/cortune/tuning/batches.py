@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,8 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from cortune.disk import amount
+from cortune.errors import ResourceError
 from cortune.networks.heads import Tagged
 from cortune.seeds import rng
+
+_PATIENCE = 300
+"""Seconds that a batch of a loading process may take; network file systems are slow."""
+_SHARED_MEMORY = Path("/dev/shm")
 
 
 class BatchSource(Protocol):
@@ -97,14 +105,43 @@ class Batches:
         return [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
 
     def _load(self, parts: list[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._workers:
+            self._check_shared_memory()
         loader = DataLoader(
             self._rows,
             batch_size=None,
             sampler=parts,
             num_workers=self._workers,
             pin_memory=torch.cuda.is_available(),
+            timeout=_PATIENCE if self._workers else 0,
         )
-        return iter(loader)
+        try:
+            yield from loader
+        except RuntimeError as error:
+            if "DataLoader" not in str(error):
+                raise
+            raise ResourceError(
+                f"tuning.workers: found no batch from {self._workers} processes within "
+                f"{_PATIENCE} s, or one of them killed ({error}); expected batches. Free memory, "
+                "or set tuning.workers to 0."
+            ) from error
+
+    def _check_shared_memory(self) -> None:
+        """Refuse to wait for batches that shared memory has no room for."""
+        if not _SHARED_MEMORY.is_dir():
+            return
+        # Each process loads two batches ahead, which is PyTorch's default.
+        ahead = min(2 * self._workers, -(-len(self) // self._batch_size))
+        needed = (
+            ahead * self._batch_size * (self._rows.images[0].nbytes + self._rows.targets[0].nbytes)
+        )
+        if needed > (free := shutil.disk_usage(_SHARED_MEMORY).free):
+            raise ResourceError(
+                f"tuning.workers: found {amount(free)} of shared memory ({_SHARED_MEMORY}), "
+                f"expected {amount(needed)} for the batches that {self._workers} processes load "
+                "ahead. Set tuning.workers to 0, lower batch_size, or give the container more "
+                "(docker run --shm-size)."
+            )
 
     @property
     def steps_per_epoch(self) -> int:
