@@ -116,13 +116,11 @@ class Address:
 
     @property
     def seeded(self) -> str:
-        """What tells the random draws of a network from those of others.
+        """What tells the random draws of a network from those of others of the same seed.
 
-        Entities that the network has; those of replicate 0 leave the replicate out.
+        Entities that the network has; replicates differ in their seeds
+        (:func:`cortune.seeds.replicate_seed`).
         """
         names = ("subject", "hemisphere", "roi", "method")
         label = self.label
-        parts = [f"{ENTITIES[name]}-{label[name]}" for name in names if label[name]]
-        return "/".join(parts) + (
-            f"/rep-{self.replicate}" if self.replicate not in ("", "0") else ""
-        )
+        return "/".join(f"{ENTITIES[name]}-{label[name]}" for name in names if label[name])

@@ -228,14 +228,20 @@ class Project:
         tuned = self.tuned_methods
         return "contrastive" if "contrastive" in tuned else (tuned or [UNTUNED])[0]
 
+    def replicates(self, method: str) -> list[str]:
+        """Return the names of a unit's networks under a method; the untuned one is no draw."""
+        n = 1 if method == UNTUNED else self.config.tuning.replicates
+        return [str(k) for k in range(n)]
+
     def addresses(self, methods: Iterable[str], rois: Iterable[str] | None = None) -> list[Address]:
-        """Return the address of every unit and method, methods first."""
+        """Return the address of every unit, method and replicate, methods first."""
         wanted = None if rois is None else set(rois)
         return [
-            Address(self.dataset, u.subject, u.hemisphere, u.roi, method, "0")
+            Address(self.dataset, u.subject, u.hemisphere, u.roi, method, replicate)
             for method in methods
             for u in self.units
             if wanted is None or u.roi in wanted
+            for replicate in self.replicates(method)
         ]
 
     def network(self, address: Address) -> Address:
@@ -385,7 +391,10 @@ class Project:
         return sorted(self.config.probes)
 
     def probed(self, methods: Iterable[str] | None = None) -> list[Address]:
-        """Return the addresses of jobs that look into networks: of a subject and method each."""
+        """Return the addresses of jobs that look into networks.
+
+        Each is of a subject, method and replicate.
+        """
         wanted = self.config.tuning.methods if methods is None else methods
         together = (address.but(hemisphere=ALL, roi=ALL) for address in self.networks(wanted))
         return list(dict.fromkeys(together))

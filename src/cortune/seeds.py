@@ -21,6 +21,11 @@ def rng(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng([seed, *seed_words(*names)])
 
 
+def replicate_seed(seed: int, replicate: str) -> int:
+    """Return the seed of one of a unit's networks; that of the first, 0, is `seed` itself."""
+    return torch_seed(seed, "replicate", int(replicate)) if int(replicate) else seed
+
+
 def torch_seed(seed: int, *names: object) -> int:
     """Return a 63-bit seed for :func:`torch.manual_seed`."""
     words = seed_words(seed, *names)

@@ -90,7 +90,7 @@ def test_what_a_network_does_not_tell_apart_is_all(address, path):
         (LOSO, "sub-subj02/hemi-rh/roi-V1v/method-pooled_loso"),
         (UNTUNED, "method-untuned"),
         (CONTRASTIVE.but(dataset="nod"), "sub-subj01/hemi-lh/roi-V1v/method-contrastive"),
-        (CONTRASTIVE.but(replicate="2"), "sub-subj01/hemi-lh/roi-V1v/method-contrastive/rep-2"),
+        (CONTRASTIVE.but(replicate="2"), "sub-subj01/hemi-lh/roi-V1v/method-contrastive"),
     ],
 )
 def test_random_draws_are_named_as_ever(address, seeded):

@@ -262,7 +262,7 @@ def test_scores_of_several_networks_of_a_unit_are_averaged():
         ]
     ]
     table = pd.DataFrame(rows).assign(n_voxels=30, n_images_fit=20)
-    found = tables.over_replicates(table).set_index("method")
+    found = tables.over_replicates(table, tables.UNIT).set_index("method")
     assert found.loc["contrastive", "r_mean"] == pytest.approx(0.3)
     assert found.loc["contrastive", "r_sd_replicates"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
     assert found.loc["untuned", "n_replicates"] == 1

@@ -182,7 +182,9 @@ def test_table_has_a_row_per_unit_and_size(table, fitted):
 
 
 def rows_of(subject, r_by_size, roi="V1v", method="untuned"):
-    return [("nsd", subject, "lh", roi, method, n, r, r, r) for n, r in r_by_size.items()]
+    return [
+        ("nsd", subject, "lh", roi, method, n, r, r, r, 1, np.nan) for n, r in r_by_size.items()
+    ]
 
 
 def test_curve_by_hand():

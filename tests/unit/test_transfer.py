@@ -191,7 +191,12 @@ def scored(tmp_path):
             for key, r in scores.items():
                 write_group(file.create_group(key), encoding_of(r))
         return Network(
-            target=target, subject=subject, hemisphere="lh", roi=roi, method=method, path=str(path)
+            target=target,
+            subject=subject,
+            hemisphere="lh",
+            roi=roi,
+            method=method,
+            paths=[str(path)],
         )
 
     units = [
@@ -231,7 +236,7 @@ def test_other_voxels_than_the_reference_are_refused(scored, tmp_path):
     encoding = encoding_of([0.1, 0.2])
     pair = tables.Pair("nsd", "a", "nsd", "b", "lh", "V1v", "V1v", "contrastive")
     with pytest.raises(InputError, match="b lh V1v"):
-        tables._row(pair, encoding, encoding_of([0.1, 0.2, 0.3]))
+        tables._row(pair, [encoding], encoding_of([0.1, 0.2, 0.3]))
 
 
 def test_without_transfer_tables_have_a_header_and_figures_say_so(tmp_path):

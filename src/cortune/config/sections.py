@@ -223,6 +223,10 @@ class Tuning(Section):
         description="Tuning methods to compare. "
         + " ".join(f"`{name}`: {method.about}" for name, method in METHODS.items()),
     )
+    replicates: Count = 1
+    """Networks per unit and tuned method, each from a seed of its own: a network is a draw.
+    Tables have means over them and their spread. The first has `seed`, so that those there are
+    kept when there are to be more; the untuned network is one."""
     min_voxels: Count = 20
     """Smaller ROIs are skipped, and said so in `skipped.csv`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -10,8 +10,8 @@ One HDF5 artifact per probe and model, with
 ==================  ======================  ==============================================
 
 and text attributes ``probe``, ``model`` (a name of its own), ``subject``, ``hemisphere``,
-``roi`` and ``method``, empty where a model has none (the untuned network has no subject,
-hemisphere or ROI; a pooled network has no subject). All models of a probe have the same
+``roi``, ``method`` and ``replicate``, empty where a model has none (the untuned network has no
+subject, hemisphere or ROI; a pooled network has no subject). All models of a probe have the same
 test images in the same order, and all probes the same models.
 """
 
@@ -46,6 +46,7 @@ class Model:
     hemisphere: str = ""
     roi: str = ""
     method: str = ""
+    replicate: str = ""
 
 
 REFERENCE_MODELS = tuple(Model(name) for name in REFERENCES)

@@ -34,6 +34,8 @@ class NetworkLabel:
         What it was tuned on; a pooled network has no subject, the untuned one has none of
         them but the data set.
     method : str
+    replicate : str
+        Which of the networks of its unit and method, from 0.
     """
 
     model: str
@@ -42,6 +44,7 @@ class NetworkLabel:
     hemisphere: str = ""
     roi: str = ""
     method: str = ""
+    replicate: str = "0"
 
 
 @dataclass(frozen=True)

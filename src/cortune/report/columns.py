@@ -57,6 +57,7 @@ _TRANSFER = (
     "r_diff_mean",
     "frac_voxels_better",
 )
+_REPLICATES = ("n_replicates", "r_sd_replicates")
 _SOURCE = ("source_dataset", "source_subject", "target_dataset", "target_subject")
 
 MEANINGS: dict[str, str] = {
@@ -80,6 +81,11 @@ MEANINGS: dict[str, str] = {
     "below `encoding.min_noise_ceiling`.",
     "r_ci_low": "Lower end of the 95 % interval of `r_mean`, by a bootstrap over images.",
     "r_ci_high": "Its upper end.",
+    "replicate": "Which of the networks of its unit and method, from 0 (`tuning.replicates`).",
+    "n_replicates": "Networks that the row's numbers are means over (`tuning.replicates`). Ends of "
+    "intervals are means of the networks' own, too: such an interval is about images, for these "
+    "networks, and does not tell how other networks would do.",
+    "r_sd_replicates": "Standard deviation of `r_mean` over them; empty for one.",
     "ci_low": "Lower end of the 95 % interval.",
     "ci_high": "Its upper end.",
     "p_value": "Two-sided p.",
@@ -91,7 +97,8 @@ MEANINGS: dict[str, str] = {
     "target_roi": "ROI of the target whose voxels are predicted.",
     "r_untuned_mean": "`r_mean` of the same voxels from the untuned network.",
     "r_diff_mean": "`r_mean` less `r_untuned_mean`.",
-    "frac_voxels_better": "Share of voxels with a higher r than from the untuned network.",
+    "frac_voxels_better": "Share of voxels with a higher r, in the mean over replicates, than from "
+    "the untuned network.",
     "probe": "Name of the probe, as in the configuration.",
     "explained_stress": "1 − √(1 − Σ λ²/‖W‖²) over the axes shown, for inPCA; one minus the "
     "relative "
@@ -104,11 +111,10 @@ _ENCODING = (*_UNIT, "protocol", *_SCORES)
 TABLES: dict[str, Table] = {
     "encoding.csv": Table(
         "subject, hemisphere, ROI, method and protocol",
-        (*_ENCODING, "n_replicates", "r_sd_replicates"),
+        (*_ENCODING, *_REPLICATES),
         own={
-            "layer": "The layer that most folds chose; `all` under `all_layers`.",
-            "n_replicates": "Networks that the scores are means over.",
-            "r_sd_replicates": "Standard deviation of `r_mean` over them; empty for one.",
+            "layer": "The layer that most folds chose, of the first network; `all` under "
+            "`all_layers`.",
         },
     ),
     "encoding_replicates.csv": Table(
@@ -117,27 +123,27 @@ TABLES: dict[str, Table] = {
         "What `encoding.csv` has means of.",
         own={
             "layer": "The layer that most folds chose; `all` under `all_layers`.",
-            "replicate": "Which of the networks of the unit and method, from 0.",
         },
     ),
     "encoding_layers.csv": Table(
         "subject, hemisphere, ROI, method, protocol and layer",
-        _ENCODING,
+        (*_ENCODING, *_REPLICATES),
         "As `encoding.csv`, with the layer held fixed.",
         own={"layer": "The layer."},
     ),
     "encoding_voxels.parquet": Table(
         "subject, hemisphere, ROI, method, protocol and voxel",
-        (*_UNIT, "protocol", "vertex", "layer", "alpha", "r", "ceiling_r", "nnr2"),
-        "A voxel of several ROIs has a row for each.",
+        (*_UNIT, "protocol", "vertex", "layer", "alpha", "r", "ceiling_r", "nnr2", *_REPLICATES),
+        "A voxel of several ROIs has a row for each. Numbers are means over replicates.",
         own={
             "vertex": "Position of the voxel in the hemisphere's responses, as distributed.",
-            "layer": "The layer that most folds chose for the ROI.",
+            "layer": "The layer that most folds chose for the ROI, of the first network.",
             "alpha": "Median over folds of the ridge penalty chosen for the voxel.",
             "r": "Mean over folds of Pearson's r; empty where the response is constant.",
             "ceiling_r": "The highest r that a perfect model would reach, √NC; empty if unknown.",
             "nnr2": "sign(r) r²/NC; empty where NC is unknown or below "
             "`encoding.min_noise_ceiling`.",
+            "r_sd_replicates": "Standard deviation of `r` over the networks; empty for one.",
         },
     ),
     "comparison.csv": Table(
@@ -147,8 +153,8 @@ TABLES: dict[str, Table] = {
             *("r_diff_mean", "ci_low", "ci_high", "p_value", "q_value", "frac_voxels_a_better"),
         ),
         "Paired over units of one protocol, the first of `encoding.protocols`; a unit is one ROI "
-        "of "
-        "one hemisphere of one subject. Subjects are what is resampled and flipped. With few "
+        "of one hemisphere of one subject, and its score the mean over replicates. Subjects are "
+        "what is resampled and flipped. With few "
         "subjects p cannot be small: no less than 2^(1 − n_subjects).",
         own={
             "method_a": "The later of two methods in the configuration.",
@@ -195,26 +201,31 @@ TABLES: dict[str, Table] = {
     ),
     "size_curve.csv": Table(
         "subject, hemisphere, ROI, method and number of images fitted on",
-        (*_UNIT, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high"),
+        (*_UNIT, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high", *_REPLICATES),
         "Has rows where `encoding.size_curve.sizes` was given. Fitted on tuning images, scored on "
         "the test images.",
         own={"n_images_fit": "Tuning images that the model is fitted on."},
     ),
     "variance_partition.csv": Table(
         "subject, hemisphere, ROI, method and layer",
-        (*_UNIT, "layer", "r2_mean"),
+        (*_UNIT, "layer", "r2_mean", "n_replicates", "r2_sd_replicates"),
         "Has rows under the protocol `all_layers`. The parts of a unit add up to the R² of all its "
         "layers together.",
         own={
             "layer": "The layer.",
             "r2_mean": "Mean over voxels of the layer's part of the held-out R²; it may be "
             "negative.",
+            "r2_sd_replicates": "Standard deviation of `r2_mean` over them; empty for one.",
         },
     ),
     "information.csv": Table(
         "subject, hemisphere, ROI and method with a contrastive head",
-        (*_UNIT, "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+        (
+            *(*_UNIT, "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+            *("n_replicates", "mi_sd_replicates"),
+        ),
         own={
+            "mi_sd_replicates": "Standard deviation of the bound over them; empty for one.",
             "mi_lower_bound_nats": "Lower bound on the mutual information of image and response, "
             "on "
             "test images, in nats; below zero it says nothing.",
@@ -224,21 +235,21 @@ TABLES: dict[str, Table] = {
         },
     ),
     "transfer_subjects.csv": Table(
-        "network and other subject of its data set",
-        (*_SOURCE, "hemisphere", "roi", "method", *_TRANSFER),
+        "source, other subject of its data set and method",
+        (*_SOURCE, "hemisphere", "roi", "method", *_TRANSFER, *_REPLICATES),
         "Has rows where `transfer.subjects` is true.",
         own={"roi": "ROI that the network was tuned to and is tried on."},
     ),
     "transfer_datasets.csv": Table(
-        "network, subject and ROI of another data set",
-        (*_SOURCE, "hemisphere", "roi", "target_roi", "method", *_TRANSFER),
+        "source, method, and subject and ROI of another data set",
+        (*_SOURCE, "hemisphere", "roi", "target_roi", "method", *_TRANSFER, *_REPLICATES),
         "Has rows where `transfer.datasets` was given.",
         own={"roi": "ROI that the network was tuned to."},
     ),
     "probes.csv": Table(
         "probe and network",
         (
-            *("probe", "model", *_UNIT, "layer", "n_classes", "n_train", "n_test"),
+            *("probe", "model", *_UNIT, "replicate", "layer", "n_classes", "n_train", "n_test"),
             *("accuracy", "ci_low", "ci_high", "n_iter", "converged"),
         ),
         "What a network was tuned to is empty where it does not apply.",
@@ -267,7 +278,7 @@ TABLES: dict[str, Table] = {
     "landscape.csv": Table(
         "network and space",
         (
-            *("model", "subject", "hemisphere", "roi", "method", "space"),
+            *("model", "subject", "hemisphere", "roi", "method", "replicate", "space"),
             *("axis_1", "axis_2", "axis_3", "explained_stress", "imaginary_axes"),
         ),
         own={
@@ -312,7 +323,8 @@ TABLES: dict[str, Table] = {
     "lateralization.csv": Table(
         "network",
         (
-            *("model", *_UNIT, "li_mean", "ci_low", "ci_high", "p_value", "q_value"),
+            *("model", *_UNIT, "replicate"),
+            *("li_mean", "ci_low", "ci_high", "p_value", "q_value"),
             *("n_images", "n_empty", "li_vs_untuned", "vs_untuned_ci_low", "vs_untuned_ci_high"),
             *("p_vs_untuned", "q_vs_untuned", "r_randomised"),
         ),
@@ -342,8 +354,7 @@ TABLES: dict[str, Table] = {
             *("li_diff_mean", "ci_low", "ci_high", "p_value", "q_value", "p_pairs"),
         ),
         "LI of networks of the left hemisphere less LI of those of the right one, paired by "
-        "subject, "
-        "ROI and method.",
+        "subject, ROI and method, each the mean over replicates.",
         own={
             "over": "What is resampled and flipped: `subjects` or `images`.",
             "subject": "The subject, where `over` is `images`.",

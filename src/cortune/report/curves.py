@@ -12,7 +12,7 @@ from cortune.encoding.scores import mean_over_targets
 from cortune.report.gains import over_untuned
 from cortune.report.panels import canvas, colour_of
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
-from cortune.report.tables import NAMES, EncodedUnit, unit_names
+from cortune.report.tables import NAMES, EncodedUnit, over_replicates, unit_names
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = [*NAMES, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high"]
+COLUMNS = [
+    *(*NAMES, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high"),
+    *("n_replicates", "r_sd_replicates"),
+]
 _UNIT = ["subject", "hemisphere", "roi", "n_images_fit"]
 _PER_ROW = 4
 
@@ -47,7 +50,8 @@ def tabulate_size_curve(
             r_mean = float(mean_over_targets(encoding.r))
             scores = {"r_mean": r_mean, "r_ci_low": low, "r_ci_high": high}
             rows.append(names | {"n_images_fit": size} | scores)
-    write_csv(path, pd.DataFrame(rows, columns=COLUMNS), provenance)
+    table = over_replicates(pd.DataFrame(rows, columns=COLUMNS[:-2]), COLUMNS[:6])
+    write_csv(path, table[COLUMNS], provenance)
 
 
 def plot_size_curve(table: PathLike, path: PathLike, provenance: Provenance) -> None:

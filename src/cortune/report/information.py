@@ -23,7 +23,13 @@ from cortune.report.panels import (
     subject_marker,
 )
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
-from cortune.report.tables import NAMES, EncodedUnit, encoded_units, unit_names
+from cortune.report.tables import (
+    NAMES,
+    EncodedUnit,
+    encoded_units,
+    over_replicates,
+    unit_names,
+)
 from cortune.tuning.embeddings import embedded_subjects, read_embedding
 from cortune.versions import Provenance
 
@@ -32,7 +38,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMNS = [*NAMES, "mi_lower_bound_nats", "temperature", "log_k", "n_images"]
+COLUMNS = [
+    *(*NAMES, "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+    *("n_replicates", "mi_sd_replicates"),
+]
 
 
 def embedded_units(paths: Iterable[str]) -> list[EncodedUnit]:
@@ -63,7 +72,9 @@ def tabulate_information(
     for unit in units:
         bound = bound_information(read_embedding(unit.path, unit.subject), provenance.seed)
         rows.append(unit_names(unit) | {"mi_lower_bound_nats": bound.nats} | asdict(bound))
-    write_csv(path, pd.DataFrame(rows, columns=COLUMNS), provenance)
+    table = pd.DataFrame(rows, columns=COLUMNS[:-2])
+    table = over_replicates(table, NAMES, "mi_lower_bound_nats", "mi_sd_replicates")
+    write_csv(path, table[COLUMNS], provenance)
 
 
 def plot_information(table: PathLike, path: PathLike, provenance: Provenance) -> None:

@@ -34,7 +34,7 @@ _CMAPS = {  # of each family of ROIs; early ROIs first
     "floc-words": ("RdPu", 0.45, 0.9),
     "streams": ("turbo", 0.05, 0.95),
 }
-_NAMES = ("model", "subject", "hemisphere", "roi", "method")
+_NAMES = ("model", "subject", "hemisphere", "roi", "method", "replicate")
 _MOST_NAMED = 60
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 NAMES = ["dataset", "subject", "hemisphere", "roi", "method"]
 UNIT = [*NAMES, "protocol"]
-_KEYS = (*UNIT, "replicate")
 
 
 @dataclass(frozen=True)
@@ -88,58 +87,88 @@ def tabulate_encoding(
 
     rows, layer_rows, voxels, parts = [], [], [], []
     left_out = [dict(unit) for unit in skipped]
-    for unit in units:
-        names = unit_names(unit)
-        for protocol, encoding in read_encoding(unit.path).items():
-            key = {**names, "protocol": protocol}
-            scores = summary(encoding, min_noise_ceiling)
-            rows.append(key | {"replicate": unit.replicate} | scores)
-            layer_rows += [key | row for row in layer_summaries(encoding, min_noise_ceiling)]
-            voxels.append(pd.DataFrame(key | voxel_columns(encoding, min_noise_ceiling)))
-            n_constant = int(np.isnan(encoding.r).sum())
-            if n_constant:
-                reason = f"{n_constant} of {encoding.r.size} voxels have no r (constant in a fold)"
-                left_out.append({**names, "protocol": protocol, "reason": reason})
-        parts += [
-            {**names, "layer": layer, "r2_mean": float(mean_over_targets(r2))}
-            for layer, r2 in read_partition(unit.path).items()
-        ]
-    columns = [*NAMES, "layer", "r2_mean"]
-    write_csv(outputs.partition, pd.DataFrame(parts, columns=columns), provenance)
+    for key, networks in by_unit(units).items():
+        names = dict(zip(NAMES, key, strict=True))
+        by_voxel: dict[str, list[pd.DataFrame]] = {}
+        for unit in networks:
+            for protocol, encoding in read_encoding(unit.path).items():
+                of = {**names, "protocol": protocol, "replicate": unit.replicate}
+                rows.append(of | summary(encoding, min_noise_ceiling))
+                layer_rows += [of | row for row in layer_summaries(encoding, min_noise_ceiling)]
+                scores = pd.DataFrame(voxel_columns(encoding, min_noise_ceiling))
+                by_voxel.setdefault(protocol, []).append(scores)
+                n_constant = int(np.isnan(encoding.r).sum())
+                if n_constant:
+                    reason = (
+                        f"{n_constant} of {encoding.r.size} voxels have no r (constant in a fold)"
+                    )
+                    left_out.append({**names, "protocol": protocol, "reason": reason})
+            parts += [
+                {**names, "layer": layer, "r2_mean": float(mean_over_targets(r2))}
+                for layer, r2 in read_partition(unit.path).items()
+            ]
+        for protocol, tables in by_voxel.items():
+            means = over_replicates(pd.concat(tables), ["vertex"], "r", "r_sd_replicates")
+            voxels.append(pd.DataFrame({**names, "protocol": protocol, **means}))
+    partition = pd.DataFrame(parts, columns=[*NAMES, "layer", "r2_mean"])
+    partition = over_replicates(partition, [*NAMES, "layer"], "r2_mean", "r2_sd_replicates")
+    write_csv(outputs.partition, partition, provenance)
     replicates = pd.DataFrame(rows)
     write_csv(outputs.replicates, replicates, provenance)
-    write_csv(outputs.encoding, over_replicates(replicates), provenance)
-    write_csv(outputs.layers, pd.DataFrame(layer_rows), provenance)
+    write_csv(outputs.encoding, over_replicates(replicates, UNIT), provenance)
+    layers = over_replicates(pd.DataFrame(layer_rows), [*UNIT, "layer"])
+    write_csv(outputs.layers, layers, provenance)
     # The repeated names of a per-voxel table are stored once each.
-    by_voxel = pd.concat(voxels, ignore_index=True).astype(
-        dict.fromkeys([*UNIT, "layer"], "category")
-    )
-    write_parquet(outputs.voxels, by_voxel, provenance)
+    table = pd.concat(voxels, ignore_index=True).astype(dict.fromkeys([*UNIT, "layer"], "category"))
+    write_parquet(outputs.voxels, table, provenance)
     columns = [*NAMES[:-1], "reason", "method", "protocol"]
-    write_csv(outputs.skipped, pd.DataFrame(left_out, columns=columns), provenance)
+    skipped_table = pd.DataFrame(left_out, columns=columns).drop_duplicates()
+    write_csv(outputs.skipped, skipped_table, provenance)
 
 
-def over_replicates(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per unit, method and protocol: means over the networks of each.
+def by_unit(units: Iterable[EncodedUnit]) -> dict[tuple[str, ...], list[EncodedUnit]]:
+    """Return the networks of each unit and method, by the values of :data:`NAMES`."""
+    found: dict[tuple[str, ...], list[EncodedUnit]] = {}
+    for unit in units:
+        found.setdefault(tuple(unit_names(unit).values()), []).append(unit)
+    return found
+
+
+def over_replicates(
+    table: pd.DataFrame,
+    keys: list[str],
+    of: str = "r_mean",
+    spread: str = "r_sd_replicates",
+) -> pd.DataFrame:
+    """Return one row per combination of `keys`: means over the networks of each.
 
     Parameters
     ----------
     table : DataFrame
-        ``encoding_replicates.csv``.
+        A row per network.
+    keys : list of str
+        What tells units, methods and so on apart.
+    of, spread : str
+        The column whose standard deviation over networks is wanted, and the name of the
+        column to put it into.
 
     Returns
     -------
     DataFrame
-        Without ``replicate``, with ``n_replicates`` and ``r_sd_replicates``, the standard
-        deviation of ``r_mean`` over them, which one network does not have. The layer is that
-        of the first.
+        Without ``replicate``, with ``n_replicates`` and `spread`, which one network does
+        not have. Columns that are no floating point numbers, such as the layer, are those of
+        the first network.
     """
-    groups = table.drop(columns="replicate").groupby(UNIT, sort=False, dropna=False)
-    numbers = table.select_dtypes("number").columns
-    means = groups.agg({n: "mean" if n in numbers else "first" for n in table if n not in _KEYS})
+    groups = table.groupby(keys, sort=False, dropna=False)
+    how = {
+        name: "mean" if dtype.kind == "f" else "first"
+        for name, dtype in table.dtypes.items()
+        if name not in (*keys, "replicate")
+    }
+    means = groups.agg(how)
     means["n_replicates"] = groups.size()
-    means["r_sd_replicates"] = groups["r_mean"].std()
-    return means.reset_index().astype({"n_voxels": int, "n_images_fit": int})
+    means[spread] = groups[of].std()
+    return means.reset_index()
 
 
 def tabulate_comparison(

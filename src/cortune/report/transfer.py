@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from cortune.artifacts import PathLike, write_csv
 from cortune.encoding import UnitEncoding, mean_over_targets, read_encoding, summary
 from cortune.errors import InputError
-from cortune.report.tables import EncodedUnit
+from cortune.report.tables import EncodedUnit, by_unit, over_replicates
 from cortune.transfer import read_transfer
 from cortune.tuning.methods import LOSO, UNTUNED
 from cortune.versions import Provenance
@@ -32,15 +32,18 @@ COLUMNS = [
     "r_untuned_mean",
     "r_diff_mean",
     "frac_voxels_better",
+    "n_replicates",
+    "r_sd_replicates",
 ]
 
 
 @dataclass(frozen=True)
 class TransferredNetwork:
-    """A network, the data set it is transferred to, and the file of its encodings there.
+    """A network, the data set it is transferred to, and the files of its encodings there.
 
     `target` is None for the other subjects of the network's own data set; `subject` is None
-    for a network that pools subjects, and `roi` as well for the untuned one.
+    for a network that pools subjects, and `roi` as well for the untuned one. There is a path
+    per replicate.
     """
 
     target: str | None
@@ -48,7 +51,7 @@ class TransferredNetwork:
     hemisphere: str
     roi: str | None
     method: str
-    path: str
+    paths: list[str]
 
 
 class TransferTables(Protocol):
@@ -102,18 +105,25 @@ def tabulate_transfer(
     for network in sorted(networks, key=lambda n: n.method != UNTUNED):
         if network.target is None:
             continue
-        for (subject, roi), encoding in read_transfer(network.path).items():
+        for (subject, roi), encodings in _read(network.paths):
             key = (network.target, network.hemisphere, subject, roi)
             if network.method == UNTUNED:
-                references[key] = encoding
+                references[key] = encodings[0]
                 continue
             source = network.subject or POOL
             names = (dataset, source, network.target, subject, network.hemisphere)
             pair = Pair(*names, str(network.roi), roi, network.method)
-            beyond.append(_row(pair, encoding, references[key]))
+            beyond.append(_row(pair, encodings, references[key]))
     columns = [column for column in COLUMNS if column != "target_roi"]
     write_csv(outputs.subjects, pd.DataFrame(within, columns=COLUMNS)[columns], provenance)
     write_csv(outputs.datasets, pd.DataFrame(beyond, columns=COLUMNS), provenance)
+
+
+def _read(paths: Iterable[str]) -> Iterator[tuple[tuple[str, str], list[UnitEncoding]]]:
+    """Yield subject and ROI of each target with the encodings from the networks of a source."""
+    files = [read_transfer(path) for path in paths]
+    for key in files[0]:
+        yield key, [encodings[key] for encodings in files]
 
 
 def _within(
@@ -128,37 +138,40 @@ def _within(
     for network in networks:
         if network.target is not None:
             continue
-        for (subject, roi), encoding in read_transfer(network.path).items():
+        for (subject, roi), encodings in _read(network.paths):
             reference = read_encoding(untuned[subject, network.hemisphere, roi])[protocol]
             names = (dataset, str(network.subject), dataset, subject, network.hemisphere)
-            rows.append(_row(Pair(*names, roi, roi, network.method), encoding, reference))
-    for unit in own:
-        key = (unit.subject, unit.hemisphere, unit.roi)
-        if unit.method == LOSO and key in untuned:
-            encoding, reference = (
-                read_encoding(path)[protocol] for path in (unit.path, untuned[key])
-            )
-            names = (dataset, OTHERS, dataset, unit.subject, unit.hemisphere)
-            rows.append(_row(Pair(*names, unit.roi, unit.roi, LOSO), encoding, reference))
+            rows.append(_row(Pair(*names, roi, roi, network.method), encodings, reference))
+    for (_, subject, side, roi, method), units in by_unit(own).items():
+        key = (subject, side, roi)
+        if method == LOSO and key in untuned:
+            encodings = [read_encoding(unit.path)[protocol] for unit in units]
+            reference = read_encoding(untuned[key])[protocol]
+            names = (dataset, OTHERS, dataset, subject, side)
+            rows.append(_row(Pair(*names, roi, roi, LOSO), encodings, reference))
     return rows
 
 
-def _row(pair: Pair, encoding: UnitEncoding, untuned: UnitEncoding) -> dict[str, Any]:
-    if not np.array_equal(encoding.vertices, untuned.vertices):
+def _row(pair: Pair, encodings: Sequence[UnitEncoding], untuned: UnitEncoding) -> dict[str, Any]:
+    """Return the scores of a pair: means over the networks that were tuned to the source."""
+    import pandas as pd
+
+    if any(not np.array_equal(each.vertices, untuned.vertices) for each in encodings):
         raise InputError(
             f"{pair.target_dataset} {pair.target_subject} {pair.hemisphere} {pair.target_roi}",
             "other voxels in the transfer than in the untuned network's encoding",
             "the same voxels",
             "Remove both results and run the workflow again.",
         )
-    scores = summary(encoding, 0.0)
-    defined = np.isfinite(encoding.r) & np.isfinite(untuned.r)
-    better = encoding.r[defined] > untuned.r[defined]
+    scores = pd.DataFrame([vars(pair) | summary(each, 0.0) for each in encodings])
+    row = over_replicates(scores, list(vars(pair))).iloc[0]
+    r = np.mean([each.r for each in encodings], axis=0)
+    defined = np.isfinite(r) & np.isfinite(untuned.r)
+    better = r[defined] > untuned.r[defined]
     untuned_mean = float(mean_over_targets(untuned.r))
     return {
-        **vars(pair),
-        **{name: scores[name] for name in SCORES},
+        **row,
         "r_untuned_mean": untuned_mean,
-        "r_diff_mean": scores["r_mean"] - untuned_mean,
+        "r_diff_mean": row["r_mean"] - untuned_mean,
         "frac_voxels_better": float(better.mean()) if better.size else np.nan,
     }

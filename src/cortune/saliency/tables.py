@@ -156,8 +156,9 @@ def hemisphere_tests(
 ) -> pd.DataFrame:
     """Test whether networks of the left hemisphere look further right than of the right.
 
-    A pair is the lh and the rh network of one subject, ROI and method; what both share,
-    such as the lateral bias of their architecture, cancels in lh − rh.
+    A pair is the lh and the rh network of one subject, ROI and method, or the means over the
+    replicates of each; what both share, such as the lateral bias of their architecture,
+    cancels in lh − rh.
 
     Parameters
     ----------
@@ -204,28 +205,31 @@ def hemisphere_tests(
     return table
 
 
-# Method, subject and ROI of a pair of networks to its lh − rh by image.
+# Method, subject and ROI to lh − rh by image, of the means over replicates.
 Pairs = dict[tuple[str, str, str], Floats]
 SubjectPairs = Mapping[tuple[str, str], Floats]
 
 
 def _pairs(results: Sequence[SaliencyResult]) -> Pairs:
     li = _stacked(results)
-    labels = [one.label for one in results]
-    sides: dict[str, Pairs] = {"lh": {}, "rh": {}}
-    for label, values in zip(labels, li, strict=True):
+    sides: dict[str, dict[tuple[str, str, str], dict[str, Floats]]] = {"lh": {}, "rh": {}}
+    for one, values in zip(results, li, strict=True):
+        label = one.label
         if label.hemisphere in sides:
             key = (label.method, label.subject, label.roi)
-            if key in sides[label.hemisphere]:
+            replicates = sides[label.hemisphere].setdefault(key, {})
+            if label.replicate in replicates:
                 raise InputError(
                     "lateralization",
                     f"two networks of {label.hemisphere}, {', '.join(key)}",
                     "one",
                     "Pass the networks of one data set and one probe.",
                 )
-            sides[label.hemisphere][key] = values
-    both = [key for key in sides["lh"] if key in sides["rh"]]
-    return {key: sides["lh"][key] - sides["rh"][key] for key in both}
+            replicates[label.replicate] = values
+    lh, rh = (
+        {k: np.mean([*v.values()], axis=0) for k, v in side.items()} for side in sides.values()
+    )
+    return {key: lh[key] - rh[key] for key in lh if key in rh}
 
 
 def _over_subjects(

@@ -193,7 +193,7 @@ def _skipped(project: Project, address: Address) -> Any:
 
 
 @stage(
-    number=2,
+    number=3,
     reads=("encoding.min_noise_ceiling",),
     facts=_skipped,
     inputs={"encodings": From("encode_roi", "encoding", encoded)},
@@ -270,7 +270,7 @@ def _has_curves(project: Project) -> bool:
 
 
 @stage(
-    number=1,
+    number=2,
     inputs={"curves": From("fit_size_curve", "curve", curves)},
     outputs={"table": table("size_curve.csv", "Size curve")},
     when=_has_curves,

@@ -23,7 +23,7 @@ def _any(project: Project) -> bool:
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("seed",),
     inputs={"embeddings": From(NETWORK, "embeddings", embedding)},
     outputs={"table": table("information.csv", "Tuning")},

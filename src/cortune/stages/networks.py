@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortune.address import OF_NETWORK, Address
 from cortune.fingerprints import Sources
+from cortune.seeds import replicate_seed
 from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage
 from cortune.stages.prepare import IDENTITIES
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from cortune.networks.device import Runtime
     from cortune.project import Project
     from cortune.settings import Settings
+    from cortune.versions import Provenance
 
 _HISTORY = {
     "epoch": "From 1.",
@@ -121,6 +124,12 @@ def pretrain_backbone(job: Job) -> None:
     )
 
 
+def _draw(job: Job, runtime: Runtime) -> Provenance:
+    """Return the provenance of a tuned network, whose seed is that of its replicate."""
+    provenance = job.provenance(notes=runtime.notes())
+    return replace(provenance, seed=replicate_seed(provenance.seed, job.address.replicate))
+
+
 _TUNES = ("seed", "tuning.precision", "{recipe}")
 
 
@@ -150,7 +159,7 @@ def tune_network(job: Job) -> None:
         job.recipe,
         job.input.backbone,
         job.output,
-        job.provenance(notes=runtime.notes()),
+        _draw(job, runtime),
         runtime,
         seeded=address.seeded,
         checkpoint=job.scratch(job.output.network),
@@ -195,7 +204,7 @@ def tune_pooled(job: Job) -> None:
         job.recipe,
         job.input.backbone,
         job.output,
-        job.provenance(notes=runtime.notes()),
+        _draw(job, runtime),
         runtime,
         largest_roi=job.facts,
         seeded=address.seeded,

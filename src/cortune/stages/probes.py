@@ -23,6 +23,7 @@ LABEL = {
     "@hemisphere": "",
     "@roi": "",
     "@method": "How it was tuned.",
+    "@replicate": "Which of the networks of its unit and method, from 0.",
     "@probe": "Name of the probe.",
 }
 
@@ -100,7 +101,7 @@ def together(project: Project, address: Address) -> list[Address]:
 
 
 @stage(
-    number=1,
+    number=2,
     entities=("probe", *OF_NETWORK),
     reads=("probes.{probe}.layer", "probes.{probe}.penalty", "probes.{probe}.max_iter"),
     inputs={
@@ -141,10 +142,8 @@ def probe_network(job: Job) -> None:
     settings = config.probes[probe]
     jobs = []
     for path, network in job.networks("networks"):
-        label = {name: value for name, value in network.label.items() if name != "replicate"}
-        label["dataset"] = job.address.dataset
-        output = job.inside(job.output.folder, network, "probe.h5")
-        jobs.append(ProbeJob(NetworkLabel(network.model, **label), path, output))
+        label = NetworkLabel(network.model, **network.label | {"dataset": job.address.dataset})
+        jobs.append(ProbeJob(label, path, job.inside(job.output.folder, network, "probe.h5")))
     probe_networks(
         jobs,
         read_probe(job.input.images, job.input.index),
@@ -172,7 +171,7 @@ def has_probes(project: Project) -> bool:
 
 
 @stage(
-    number=1,
+    number=2,
     inputs={"probes": PROBED},
     outputs={"table": table("probes.csv", "Probes")},
     when=has_probes,

@@ -25,7 +25,7 @@ INDEX = From("prepare_probe", "index", of_probe)
 
 
 @stage(
-    number=1,
+    number=2,
     entities=OF_NETWORK,
     reads=(
         "seed",
@@ -100,7 +100,7 @@ MAPPED = From("map_saliency", "folder", mapped)
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("seed", "statistics.n_bootstrap", "saliency.n_permutations"),
     inputs={"maps": MAPPED},
     outputs={

@@ -130,7 +130,7 @@ def _any(project: Project) -> bool:
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("encoding.protocols", "tuning.dataset"),
     inputs={
         "subjects": From("transfer_subject", "encodings", between_subjects),
@@ -149,22 +149,20 @@ def tabulate_transfer(job: Job) -> None:
     from cortune.report.transfer import TransferredNetwork
     from cortune.report.transfer import tabulate_transfer as tabulate
 
-    networks = []
+    networks: dict[Address, TransferredNetwork] = {}
     for path in [*job.inputs("subjects"), *job.inputs("datasets")]:
-        place = Address.parse(path)
-        own = place.own
-        networks.append(
-            TransferredNetwork(
-                place.target or None,
-                own.get("subject"),
-                place.hemisphere,
-                None if place.roi == ALL else place.roi,
-                place.method,
-                path,
-            )
+        place = Address.parse(path).but(replicate="")
+        network = TransferredNetwork(
+            place.target or None,
+            place.own.get("subject"),
+            place.hemisphere,
+            None if place.roi == ALL else place.roi,
+            place.method,
+            [],
         )
+        networks.setdefault(place, network).paths.append(path)
     tabulate(
-        networks,
+        networks.values(),
         encoded_units(job.inputs("encodings")),
         job.config.tuning.dataset,
         job.output,
