@@ -14,7 +14,9 @@ from test_faults_in_process import CONFIG
 
 from cortune.artifacts import read_provenance
 from cortune.config import Config
+from cortune.plan import Shape, estimate
 from cortune.project import Project
+from cortune.report import encoding_figures, probe_figures, saliency_figures
 from cortune.report.columns import TABLES
 from cortune.report.tables import over_replicates
 from cortune.seeds import replicate_seed
@@ -57,6 +59,21 @@ def test_tables_gather_all_replicates():
         assert one.version(stage) != two.version(stage)
     tuned = [a for a in two.addresses(["contrastive"]) if a.replicate == "1"]
     assert [a.but(replicate="0") for a in tuned] == one.addresses(["contrastive"])
+
+
+def test_the_plan_counts_every_replicate():
+    def counted(known):
+        widths = dict.fromkeys((*known.config.backbone.layers, "features.12"), 100)
+        shape = Shape(gflop=0.5, widths=widths, n_bytes=1000)
+        return {plan.stage: plan for plan in estimate(known, shape)}
+
+    one, three = counted(project()), counted(project(tuning__replicates=3))
+    for stage in ("tune_network", "tune_pooled", "transfer_subject"):
+        assert three[stage].jobs == 3 * one[stage].jobs
+        gflop = [sum(work.network for work in plan[stage].work) for plan in (one, three)]
+        assert gflop[1] == pytest.approx(3 * gflop[0])
+    # The untuned network is one.
+    assert three["encode_roi"].jobs == 3 * one["encode_roi"].jobs - 2 * 4
 
 
 def test_means_equal_those_of_pandas():
@@ -180,3 +197,29 @@ def test_every_replicate_is_a_point_of_the_landscape(run):
     tests = run[2]["landscape_tests.csv"].set_index("factor")
     assert tests.loc["hemisphere", "n_models"] == 8
     assert tests.loc["hemisphere", "n_arrangements"] == 4, "units are exchanged, not networks"
+
+
+def marked(figure, marker):
+    return sum(line.get_marker() == marker for ax in figure.axes for line in ax.get_lines())
+
+
+def test_figures_show_the_spread(run):
+    tables = run[2]
+    names = ["model", "subject", "hemisphere", "roi"]
+    probes, sides = (
+        tables[name].fillna(dict.fromkeys(names, ""))
+        for name in ("probes.csv", "lateralization.csv")
+    )
+    figure = probe_figures.accuracy_by_roi(probes)
+    assert marked(figure, "_") == 4 + 2 + 4, "contrastive, pooled, and leaving one out"
+    losses = probe_figures.gains_and_losses(tables["encoding.csv"], probes)
+    assert not losses.duplicated(UNIT).any() and len(losses) == 3 * 4
+    figure = saliency_figures.laterality_by_roi(sides, tables["lateralization_tests.csv"])
+    assert marked(figure, "_") == 4
+    broad = [
+        bar
+        for ax in encoding_figures.accuracy_by_roi(tables["encoding.csv"]).axes
+        for bar in ax.collections
+        if bar.get_linewidth() == 4
+    ]
+    assert len(broad) == 3 * 4

@@ -6,10 +6,10 @@ else stays the same: the ROIs of one subject's hemisphere, the hemispheres of on
 ROI, the subjects of one hemisphere's ROI, the methods of one unit. A difference between
 subjects can therefore not pass for one between ROIs.
 
-Networks that several methods tuned to the same unit share its responses and would lie close
-for that reason alone. Their labels move together, and their distances to one another do not
-enter, except in the test of methods. Pooled networks are tuned to responses that other
-networks are tuned to as well, and are left out; so is what is tuned to nothing.
+Networks of several methods or replicates of the same unit share its responses and would lie
+close for that reason alone. Their labels move together, and their distances to one another do
+not enter, except between methods in the test of methods. Pooled networks are tuned to responses
+that other networks are tuned to as well, and are left out; so is what is tuned to nothing.
 """
 
 from __future__ import annotations

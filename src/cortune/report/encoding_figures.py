@@ -13,6 +13,7 @@ from cortune.report.panels import (
     line_handle,
     method_patches,
     side_by_side,
+    spread,
     subject_handles,
     subject_marker,
 )
@@ -111,6 +112,7 @@ def accuracy_by_roi(units: pd.DataFrame) -> Figure:
 
 
 def _point(ax: Any, x: float, row: Any, method: str, marker: str) -> None:
+    spread(ax, x, row["r_mean"], row["r_sd_replicates"], colour_of(method))
     ax.vlines(x, row["r_ci_low"], row["r_ci_high"], color=colour_of(method), lw=1)
     ax.plot(x, row["r_mean"], marker, color=colour_of(method), ms=4, mec="white", mew=0.4)
 

@@ -19,6 +19,7 @@ from cortune.report.panels import (
     method_patches,
     notice,
     side_by_side,
+    spread,
     subject_handles,
     subject_marker,
 )
@@ -129,14 +130,16 @@ def _bars(
 ) -> None:
     """Draw one ROI of one hemisphere: a bar per method, a point per subject."""
     width = 0.8 / len(methods)
-    spread = np.linspace(-0.3, 0.3, len(subjects)) * width if len(subjects) > 1 else [0.0]
+    offsets = np.linspace(-0.3, 0.3, len(subjects)) * width if len(subjects) > 1 else [0.0]
     for index, method in enumerate(methods):
         colour = colour_of(method)
         x = column + side_by_side(index, len(methods), width)
-        nats = table[table["method"] == method].set_index("subject")["mi_lower_bound_nats"]
+        rows = table[table["method"] == method].set_index("subject")
+        nats, sd = rows["mi_lower_bound_nats"], rows["mi_sd_replicates"]
         ax.bar(x, nats.mean(), 0.9 * width, color=colour, alpha=0.35)
-        for offset, subject in zip(spread, subjects, strict=True):
+        for offset, subject in zip(offsets, subjects, strict=True):
             if subject in nats.index:
+                spread(ax, x + offset, nats[subject], sd[subject], colour)
                 marker = subject_marker(subjects, subject)
                 ax.plot(x + offset, nats[subject], marker, color=colour, ms=4, mec="white", mew=0.4)
 

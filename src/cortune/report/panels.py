@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cortune.report.style import METHOD_COLOURS, SUBJECT_MARKERS
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 HEMISPHERES = {"lh": "left hemisphere", "rh": "right hemisphere"}
@@ -41,6 +43,18 @@ def side_by_side(index: int, n: int, width: float) -> float:
 def subject_marker(subjects: Sequence[str], subject: str) -> str:
     """Return the marker of one of the subjects."""
     return SUBJECT_MARKERS[subjects.index(subject) % len(SUBJECT_MARKERS)]
+
+
+def spread(ax: Axes, x: float, mean: float, sd: float, colour: str) -> None:
+    """Draw the standard deviation over the networks of a unit, where there are several."""
+    if sd == sd:
+        ax.vlines(x, mean - sd, mean + sd, color=colour, lw=4, alpha=0.35)
+
+
+def dashes(ax: Axes, x: float, values: pd.Series, colour: str) -> None:
+    """Draw each of the networks of a unit as a thin dash, where there are several."""
+    if len(values) > 1:
+        ax.plot([x] * len(values), values, "_", color=colour, ms=5, mew=0.7)
 
 
 def black_marker(marker: str, label: str, size: float = 4) -> Any:

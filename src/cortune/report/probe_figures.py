@@ -15,6 +15,7 @@ from cortune.report.panels import (
     black_marker,
     canvas,
     colour_of,
+    dashes,
     legend,
     line_handle,
     method_patches,
@@ -83,8 +84,8 @@ def plot_forgetting(
 def accuracy_by_roi(table: pd.DataFrame) -> Figure:
     """Draw probe accuracy by ROI and method, a row per probe and a column per hemisphere.
 
-    Points are networks with Wilson's 95 % interval; a grey band is the untuned network's,
-    a dotted line chance.
+    Points are networks with Wilson's 95 % interval, or means over replicates, each a dash; a
+    grey band is the untuned network's, a dotted line chance.
 
     Parameters
     ----------
@@ -139,16 +140,18 @@ def _points(
 ) -> None:
     """Draw the networks of one method, subjects side by side."""
     spread = 0.5 / n_methods
-    for _, row in table.iterrows():
-        colour = colour_of(row["method"])
-        x, marker = rois.index(row["roi"]) + offset, POOLED_MARKER
-        if row["subject"]:
-            place = subjects.index(row["subject"])
-            marker = subject_marker(subjects, row["subject"])
+    for (method, roi, subject), networks in table.groupby(["method", "roi", "subject"], sort=False):
+        colour = colour_of(str(method))
+        x, marker = rois.index(str(roi)) + offset, POOLED_MARKER
+        if subject:
+            place = subjects.index(str(subject))
+            marker = subject_marker(subjects, str(subject))
             x += side_by_side(place, len(subjects), spread / max(len(subjects), 1))
-        ax.vlines(x, row["ci_low"], row["ci_high"], color=colour, lw=0.8, alpha=0.6)
+        mean = networks[["accuracy", "ci_low", "ci_high"]].mean()
+        ax.vlines(x, mean["ci_low"], mean["ci_high"], color=colour, lw=0.8, alpha=0.6)
+        dashes(ax, x, networks["accuracy"], colour)
         size = 7 if marker == POOLED_MARKER else 4
-        ax.plot(x, row["accuracy"], marker, color=colour, ms=size, mec="white", mew=0.4)
+        ax.plot(x, mean["accuracy"], marker, color=colour, ms=size, mec="white", mew=0.4)
 
 
 def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +169,8 @@ def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``probe, dataset, subject, hemisphere, roi, method``, ``gain`` (mean r less the
         untuned network's) and ``loss`` (the untuned network's accuracy less its own), a
-        row per unit and probe. A pooled network counts for each subject's unit.
+        row per unit and probe, means over replicates. A pooled network counts for each
+        subject's unit.
     """
     import pandas as pd
 
@@ -174,6 +178,7 @@ def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
     gains = over_untuned(units, keys).rename(columns={"r_mean": "gain"})
     untuned = probes[probes["method"] == UNTUNED].groupby("probe")["accuracy"].mean()
     tuned = probes[probes["method"] != UNTUNED]
+    tuned = tuned.groupby(["probe", *keys, "method"], sort=False, as_index=False)["accuracy"].mean()
     tuned = tuned.assign(loss=tuned["probe"].map(untuned) - tuned["accuracy"])
     columns = ["probe", *keys, "method", "loss"]
     own = gains.merge(tuned.loc[tuned["subject"] != "", columns], on=[*keys, "method"])

@@ -15,6 +15,7 @@ from cortune.report.panels import (
     POOLED_MARKER,
     canvas,
     colour_of,
+    dashes,
     legend,
     line_handle,
     notice,
@@ -227,7 +228,7 @@ def laterality_by_roi(table: pd.DataFrame, tests: pd.DataFrame) -> Figure:
                     place = subjects.index(str(subject))
                     x += side_by_side(place, len(subjects), 0.7 / len(subjects))
                     marker = subject_marker(subjects, str(subject))
-                _pair(ax, networks.set_index("hemisphere"), x, marker, columns)
+                _pair(ax, networks, x, marker, columns)
         ax.set_title(method)
         ax.set_ylabel("LI less untuned" if relative else "LI")
         ax.set_xlim(-0.6, len(rois) - 0.4)
@@ -245,14 +246,17 @@ def laterality_by_roi(table: pd.DataFrame, tests: pd.DataFrame) -> Figure:
 
 
 def _pair(ax: Axes, networks: pd.DataFrame, x: float, marker: str, columns: Sequence[str]) -> None:
-    """Draw the networks of one subject and ROI, joined."""
+    """Draw the networks of one subject and ROI, means over replicates joined."""
     mean, low, high = columns
     size = 8 if marker == POOLED_MARKER else 4.5
-    if len(networks) == 2:
-        ax.plot([x, x], networks[mean], color="#bbbbbb", lw=0.8, zorder=1)
-    for side, row in networks.iterrows():
+    sides = networks.groupby("hemisphere")
+    means = sides[list(columns)].mean()
+    if len(means) == 2:
+        ax.plot([x, x], means[mean], color="#bbbbbb", lw=0.8, zorder=1)
+    for side, row in means.iterrows():
         colour = HEMISPHERE_COLOURS[str(side)]
         ax.vlines(x, row[low], row[high], color=colour, lw=2, alpha=0.35)
+        dashes(ax, x, sides.get_group(side)[mean], colour)
         ax.plot(x, row[mean], marker, color=colour, ms=size, mec="white", mew=0.4)
 
 
@@ -385,6 +389,7 @@ def _example_networks(results: Sequence[SaliencyResult]) -> list[tuple[str, Sali
     by_label = {
         (one.label.method, one.label.roi, one.label.subject, one.label.hemisphere): one
         for one in results
+        if one.label.replicate == "0"
     }
     subjects = sorted({one.label.subject for one in results})
     for key in ((m, r, s) for m in methods for r in rois for s in subjects):

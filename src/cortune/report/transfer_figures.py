@@ -16,6 +16,7 @@ from cortune.report.panels import (
     legend,
     line_handle,
     side_by_side,
+    spread,
     subject_marker,
 )
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
@@ -214,6 +215,7 @@ def transfer_gains(table: pd.DataFrame) -> Figure:
 def _point(ax: Any, x: float, score: Any, method: str, sources: list[str]) -> None:
     colour, untuned = colour_of(method), score["r_untuned_mean"]
     ax.vlines(x, score["r_ci_low"] - untuned, score["r_ci_high"] - untuned, color=colour, lw=0.8)
+    spread(ax, x, score["r_diff_mean"], score["r_sd_replicates"], colour)
     marker = _marker(sources, score["source_subject"])
     size = 8 if marker == POOLED_MARKER else 4
     ax.plot(x, score["r_diff_mean"], marker, color=colour, ms=size, mec="white", mew=0.4)

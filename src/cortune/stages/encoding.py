@@ -297,7 +297,8 @@ def tabulate_size_curve(job: Job) -> None:
             "Encoding",
             "Accuracy by ROI and method, with noise ceilings.",
             "Mean Pearson r over the voxels of each ROI (bars: mean over subjects; points: "
-            "subjects, with 95 % bootstrap intervals over images; red lines: mean noise "
+            "subjects, with 95 % intervals over images, broad ones: the standard deviation over "
+            "replicates, where there are several; red lines: mean noise "
             'ceiling), protocol {{ config["encoding"]["protocols"][0] }}.',
         ),
         "layers": figure(

@@ -47,7 +47,8 @@ def bound_information(job: Job) -> None:
             "Tuning",
             "Bound on the information between images and responses.",
             "Cross-fitted InfoNCE lower bound on the mutual information between test images "
-            "and responses, in nats (bars: mean over subjects; points: subjects); it cannot "
+            "and responses, in nats (bars: mean over subjects; points: subjects, with the standard "
+            "deviation over replicates, where there are several); it cannot "
             "exceed log K.",
         )
     },

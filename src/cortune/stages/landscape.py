@@ -55,7 +55,8 @@ def embed_networks(job: Job) -> None:
             "Networks on the first axes of inPCA, with truth and ignorance.",
             "All networks placed by how differently they predict the classes of the probes "
             "(Bhattacharyya dissimilarity, inPCA), with the truth and ignorance above and "
-            "without them below. Face: ROI; edge: method; shape: hemisphere. Axes with a "
+            "without them below. Face: ROI; edge: method; shape: hemisphere; replicates are "
+            "points of their own. Axes with a "
             "negative eigenvalue are imaginary and labelled so: along them, points apart lie "
             "closer.",
         ),

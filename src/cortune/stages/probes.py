@@ -192,7 +192,8 @@ def tabulate_probes(job: Job) -> None:
             "Probes",
             "Classification accuracy by ROI and method.",
             "Accuracy of logistic regression on a layer of each network, on images it was not "
-            "fitted on (points: networks with Wilson's 95 % interval; grey: the untuned "
+            "fitted on (points: networks with Wilson's 95 % interval, or means over replicates, "
+            "each a dash; grey: the untuned "
             "network; dotted: chance).",
         )
     },

@@ -148,8 +148,8 @@ def tabulate_lateralization(job: Job) -> None:
             "Laterality index by ROI and hemisphere.",
             "Laterality index (right less left over their sum) of each network's saliency, "
             "averaged over images and their mirror images, less the untuned network's (bars: "
-            "95 % bootstrap intervals over images). The hypothesis is lh above rh: networks "
-            "look to the visual field of their hemisphere.",
+            "95 % bootstrap intervals over images; dashes: replicates, where there are several). "
+            "The hypothesis is lh above rh: networks look to the visual field of their hemisphere.",
         ),
         "distributions": figure(
             "laterality_distributions.png",

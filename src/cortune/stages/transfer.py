@@ -199,7 +199,8 @@ def tabulate_transfer(job: Job) -> None:
             "Transfer to another data set: mean r of encoding models of the target's ROI on "
             "features of networks that were tuned to the ROIs of the source, less that of the "
             "untuned network (its r in brackets below each ROI). Points are the source "
-            "subjects' networks with the 95 % interval over images of the target's score.",
+            "subjects' networks with the 95 % interval over images of the target's score; broad "
+            "bars: the standard deviation over replicates, where there are several.",
         ),
     },
     when=_any,
