@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +25,10 @@ from cortune.data.units import ImageSet, PooledUnits, UnitPaths, load_images
 from cortune.encoding.protocols import Settings, encode_unit
 from cortune.encoding.results import UnitEncoding, read_group, write_group
 from cortune.errors import InputError
+from cortune.features import ByLayer, Space, extract_products
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from cortune.networks.device import Runtime
 
 logger = logging.getLogger(__name__)
@@ -83,7 +81,7 @@ def transfer_network(
     protocol: str,
     n_folds: int,
     batch_size: int = 128,
-    memory: float = 4e9,
+    space: Space | None = None,
 ) -> None:
     """Encode every target's ROIs from the features of one network.
 
@@ -104,8 +102,8 @@ def transfer_network(
     n_folds : int
     batch_size : int
         Images per forward pass.
-    memory : float
-        Bytes of features to hold in memory; more of them go to a scratch file.
+    space : Space, optional
+        Where features are kept; the scratch file lies beside `path`.
 
     Raises
     ------
@@ -114,6 +112,8 @@ def transfer_network(
     InputError
         If a target's files do not hold the same images, or lack an ROI.
     """
+    import h5py
+
     from cortune.networks.store import load_network
 
     saved = load_network(network)
@@ -122,15 +122,32 @@ def transfer_network(
         assert_disjoint(
             saved.tuned_on, seen.identities, f"{network} and the test images of {target.subject}"
         )
-    scratch = Path(path).parent
-    scratch.mkdir(parents=True, exist_ok=True)
-    with hdf5_writer(path, provenance) as file, tempfile.TemporaryDirectory(dir=scratch) as folder:
-        features = _features(
-            saved.backbone, layers, images, runtime, batch_size, memory, Path(folder)
-        )
-        for target, seen, grams in zip(targets, images, features, strict=True):
+    union = _Union(images)
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    products = extract_products(
+        saved.backbone,
+        layers,
+        union,
+        np.arange(len(union)),
+        runtime,
+        batch_size=batch_size,
+        space=replace(space or Space(), folder=folder),
+        groups=union.groups,
+    )
+    # All targets' Grams of all layers do not fit into memory either.
+    with (
+        hdf5_writer(path, provenance) as file,
+        tempfile.TemporaryFile(dir=folder) as scratch,
+        h5py.File(scratch, "w") as grams,
+    ):
+        for layer, found in products:
+            for target, each in zip(targets, found, strict=True):
+                grams[f"{target.subject}/{layer}"] = each.gram.astype(np.float32)
+        for target, seen in zip(targets, images, strict=True):
+            own = ByLayer(grams[target.subject], layers)
             for roi in target.rois:
-                encoding = _encode(target, roi, seen, grams, settings, protocol, n_folds)
+                encoding = _encode(target, roi, seen, own, settings, protocol, n_folds)
                 write_group(file.create_group(f"{target.subject}/{roi}"), encoding)
             logger.info("%s: %d ROIs encoded", target.subject, len(target.rois))
 
@@ -145,64 +162,31 @@ def read_transfer(path: PathLike) -> dict[tuple[str, str], UnitEncoding]:
         }
 
 
-def _features(
-    model: nn.Module,
-    layers: Sequence[str],
-    images: Sequence[ImageSet],
-    runtime: Runtime,
-    batch_size: int,
-    memory: float,
-    scratch: Path,
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield each target's Grams; keep the features of images that later targets saw, too."""
-    from cortune.features import extract_layers, gram_matrix
+class _Union:
+    """Images of several subjects, each once, behind one index."""
 
-    to_come = Counter(identity for seen in images for identity in seen.identities)
-    kept: dict[str, dict[str, NDArray[np.float32]]] = {}
-    for seen in images:
-        new = np.array([identity not in kept for identity in seen.identities])
-        found: dict[str, Any] = {}
-        if new.any():
-            found = extract_layers(
-                model,
-                layers,
-                seen.cache,
-                seen.rows[new],
-                runtime,
-                batch_size=batch_size,
-                memory=memory,
-                scratch=scratch,
-                centred=False,
-            )
-        to_come.subtract(seen.identities)
-        # Where a new image is in `found`; the others were kept.
-        place = np.cumsum(new) - 1
-        for identity, is_new, row in zip(seen.identities, new, place, strict=True):
-            if is_new and to_come[identity]:
-                kept[identity] = {layer: found[layer][row].copy() for layer in layers}
-        grams = {}
-        for layer in layers:
-            values = found.get(layer)
-            if not new.all():
-                values = np.stack(
-                    [
-                        values[row] if is_new and values is not None else kept[identity][layer]
-                        for identity, is_new, row in zip(seen.identities, new, place, strict=True)
-                    ]
-                )
-            assert values is not None
-            grams[layer] = gram_matrix(values, device=runtime.array_device).astype(np.float32)
-        for identity in seen.identities:
-            if not to_come[identity]:
-                kept.pop(identity, None)
-        yield grams
+    def __init__(self, sets: Sequence[ImageSet]) -> None:
+        place: dict[str, int] = {}
+        self._sources: list[tuple[NDArray[np.uint8], int]] = []
+        for seen in sets:
+            for identity, row in zip(seen.identities, seen.rows, strict=True):
+                if identity not in place:
+                    place[identity] = len(self._sources)
+                    self._sources.append((seen.cache, int(row)))
+        self.groups = [np.array([place[each] for each in seen.identities]) for seen in sets]
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([cache[row] for cache, row in (self._sources[at] for at in rows)])
 
 
 def _encode(
     target: Target,
     roi: str,
     images: ImageSet,
-    grams: Mapping[str, NDArray[np.float32]],
+    grams: ByLayer,
     settings: Settings,
     protocol: str,
     n_folds: int,

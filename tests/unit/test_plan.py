@@ -72,6 +72,28 @@ def test_work_grows_as_the_configuration_says():
     assert network(doubled, "probe_network") == network(before, "probe_network")
 
 
+def test_scratch_space_is_planned_for_and_bounded_by_its_key():
+    def wide(**space):
+        config = Config.from_mapping({**copy.deepcopy(EXAMPLE), "features": space})
+        widths = dict.fromkeys((*config.backbone.layers, "features.12"), 100_000)
+        return estimate(Project(config), Shape(0.5, widths, 1000))
+
+    def work(stages):
+        return next(each.work[0] for each in stages if each.stage == "extract_features")
+
+    once = wide(memory_gb=1e-6, scratch_gb=100)
+    n_bytes = 4 * 100_000 * len(Config.from_mapping(EXAMPLE).backbone.layers)
+    assert work(once).passes == 1 and work(once).scratch % n_bytes == 0
+    assert f"{work(once).scratch / 1e6:.3g} MB of features in a scratch file" in describe(
+        once, Rates()
+    )
+    bounded = wide(memory_gb=1e-6, scratch_gb=work(once).scratch / 2.5 / 1e9)
+    assert work(bounded).passes == 3 and work(bounded).scratch <= work(once).scratch / 2.5
+    assert work(bounded).network == pytest.approx(3 * work(once).network)
+    in_memory = wide(memory_gb=100)
+    assert work(in_memory).scratch == 0 and "scratch" not in describe(in_memory, Rates())
+
+
 def test_the_text_says_all_and_what_it_rests_on():
     stages = list(plan().values())
     text = describe(stages, Rates(gpu_gflops=1234.0))

@@ -12,7 +12,7 @@ from cortune.data.splits import split_of
 from cortune.data.units import UnitPaths, load_images
 from cortune.encoding import Settings, encode_unit, write_encoding
 from cortune.errors import InputError, LeakageError
-from cortune.features import extract_layers
+from cortune.features import Space, extract_layers
 from cortune.networks.backbones import build_backbone
 from cortune.networks.device import choose_runtime
 from cortune.networks.store import save_network
@@ -129,7 +129,7 @@ def test_the_network_sees_every_image_once(world, runtime, tmp_path, monkeypatch
 
 def test_a_scratch_file_changes_nothing(world, runtime, tmp_path):
     one = run(world, runtime, tmp_path / "one.h5", who="ac")
-    two = run(world, runtime, tmp_path / "two.h5", who="ac", memory=1)
+    two = run(world, runtime, tmp_path / "two.h5", who="ac", space=Space(1, 3e6))
     for key in one:
         np.testing.assert_array_equal(one[key].r, two[key].r)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.h5", "two.h5"]

@@ -246,9 +246,13 @@ class Features(Section):
     batch_size: Count = 128
     """Images per forward pass. Lower it if memory is short; results do not depend on it beyond
     rounding."""
-    memory_gb: Positive = 4.0
+    memory_gb: Positive = 1.0
     """Features of all layers held in memory at most; more of them go to a scratch file beside the
     result. Not part of any version."""
+    scratch_gb: Positive = 100.0
+    """Size of a job's scratch file at most. Where all layers' features of all images are more, the
+    network sees the images again for the rest; `cortune plan` says how often, and how much disk
+    such files take. Results are the same, bit for bit. Not part of any version."""
 
 
 class Alphas(Section):

@@ -112,6 +112,12 @@ def describe(stages: list[StagePlan], rates: Rates) -> str:
         f"products and {rates.decompositions_gflops:g} of eigendecompositions (measured on two "
         f"cores), and {rates.gpu_gflops:g} on a GPU (assumed; --gpu-gflops).",
     ]
+    if scratch := max((work.scratch for plan in stages for work in plan.work), default=0):
+        passes = max(work.passes for plan in stages for work in plan.work)
+        notes.append(
+            f"While it runs, a job keeps up to {amount(scratch)} of features in a scratch file "
+            f"(features.scratch_gb), and runs its network up to {passes} time(s) over its images."
+        )
     return "\n".join([head, *lines, _line("all", stages, rates), "", *notes])
 
 

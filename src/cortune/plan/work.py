@@ -10,6 +10,7 @@ from math import comb
 from cortune.address import Address
 from cortune.data.nod_files import N_AREAS
 from cortune.data.rois import STREAMS
+from cortune.features import Space
 from cortune.plan.backbone import Shape
 from cortune.probes import list_images
 from cortune.project import Project
@@ -41,6 +42,10 @@ class Work:
         Pictures decoded and scaled, or drawn.
     disk : float
         Bytes that stay.
+    scratch : float
+        Bytes on disk while it runs.
+    passes : int
+        Times that it runs the network over its images.
     """
 
     network: float = 0.0
@@ -48,15 +53,23 @@ class Work:
     decompositions: float = 0.0
     pictures: float = 0.0
     disk: float = 0.0
+    scratch: float = 0.0
+    passes: int = 0
 
     def __add__(self, other: Work) -> Work:
         return Work(
-            *(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+            self.network + other.network,
+            self.products + other.products,
+            self.decompositions + other.decompositions,
+            self.pictures + other.pictures,
+            self.disk + other.disk,
+            max(self.scratch, other.scratch),
+            max(self.passes, other.passes),
         )
 
     def times(self, number: int) -> Work:
-        """Return the work of so many jobs together."""
-        return Work(*(number * value for value in vars(self).values()))
+        """Return the work of so many networks, one after the other."""
+        return sum([self] * number, Work())
 
 
 class Count:
@@ -165,10 +178,18 @@ class Count:
     def _sizes(self) -> list[int]:
         return list(self.config.encoding.size_curve.sizes)
 
-    def _forward(self, n: float) -> Work:
-        """Return the work of running a network on images, and of their Grams."""
-        width = sum(self.shape.widths[layer] for layer in self.config.backbone.layers)
-        return Work(network=n * self.shape.gflop, products=n**2 * width / 1e9)
+    def _forward(self, *groups: float) -> Work:
+        """Return the work of running a network on groups of images, and of their Grams."""
+        features, n = self.config.features, sum(groups)
+        space = Space(features.memory_gb * 1e9, features.scratch_gb * 1e9)
+        widths = [self.shape.widths[layer] for layer in self.config.backbone.layers]
+        kept = space.passes(round(n), widths)
+        return Work(
+            network=len(kept) * n * self.shape.gflop,
+            products=sum(each**2 for each in groups) * sum(widths) / 1e9,
+            scratch=max((size for size in kept if size > space.memory), default=0),
+            passes=len(kept),
+        )
 
     def encode_roi(self, place: Address) -> Work:
         """Fits of all folds and layers of one ROI."""
@@ -214,8 +235,8 @@ class Count:
 
     def _transfer(self, units: list[Address]) -> Work:
         subjects = dict.fromkeys(unit.only("dataset", "subject") for unit in units)
-        forward = (self._forward(self.n_test(subject)) for subject in subjects)
-        return sum([*forward, *map(self.encode_roi, units)], Work())
+        forward = self._forward(*map(self.n_test, subjects))
+        return sum(map(self.encode_roi, units), forward)
 
     @cached_property
     def _probed(self) -> dict[str, tuple[int, int]]:

@@ -205,8 +205,7 @@ def probe_networks(
     train, test = np.flatnonzero(~images.test), np.flatnonzero(images.test)
     rows, n_train = np.concatenate([train, test]), len(train)
     for job in jobs:
-        scratch = Path(job.output).parent
-        scratch.mkdir(parents=True, exist_ok=True)
+        Path(job.output).parent.mkdir(parents=True, exist_ok=True)
         features = extract_layers(
             load_network(job.network).backbone,
             [layer],
@@ -214,8 +213,6 @@ def probe_networks(
             rows,
             runtime,
             batch_size=batch_size,
-            scratch=scratch,
-            centred=False,
         )[layer]
         linear = fit_probe(
             features[:n_train], images.labels[train], penalty=penalty, max_iter=max_iter

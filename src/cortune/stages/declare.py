@@ -34,6 +34,7 @@ RUNTIME = (
     "tuning.workers",
     "features.batch_size",
     "features.memory_gb",
+    "features.scratch_gb",
     "encoding.memory_gb",
 )
 """Keys that every job may read and no version covers: where and how, not what, is computed."""

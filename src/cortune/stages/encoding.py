@@ -13,6 +13,7 @@ from cortune.stages.prepare import IDENTITIES
 from cortune.tuning.methods import UNTUNED
 
 if TYPE_CHECKING:
+    from cortune.features import Space
     from cortune.jobs import Job
     from cortune.project import Project
     from cortune.settings import Settings
@@ -51,13 +52,21 @@ def inside(group: str) -> dict[str, str]:
     }
 
 
+def space_of(job: Job) -> Space:
+    """Return where a job keeps features: beside its result."""
+    from cortune.features import Space
+
+    features = job.config.features
+    return Space(features.memory_gb * 1e9, features.scratch_gb * 1e9)
+
+
 def _once_untuned(address: Address) -> Address:
     """Return the address of the untuned network's features, which serve all of a subject."""
     return address.but(hemisphere=ALL, roi=ALL) if address.method == UNTUNED else address
 
 
 @stage(
-    number=2,
+    number=3,
     entities=OF_NETWORK,
     normal=_once_untuned,
     reads=("seed", "backbone.layers", "features.images", "encoding.size_curve.sizes"),
@@ -78,6 +87,9 @@ def _once_untuned(address: Address) -> Address:
                 "tuned_on": "Identities that the network was tuned on or selected by.",
                 "layers/<layer>": "(n, n) float32, of centred features.",
                 "layers/<layer>@n_features": "Features of the layer.",
+                "means/<layer>": "(n) float64, mean of each image's features.",
+                "to_mean/<layer>": "(n) float64, inner product of each image's features and those "
+                "of the mean image. With it the products of uncentred features are known.",
             },
         )
     },
@@ -100,7 +112,7 @@ def extract_features(job: Job) -> None:
         job.provenance(notes=runtime.notes()),
         runtime,
         batch_size=config.features.batch_size,
-        memory=config.features.memory_gb * 1e9,
+        space=space_of(job),
     )
 
 

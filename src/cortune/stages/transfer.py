@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cortune.address import ALL, OF_NETWORK, Address
 from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
-from cortune.stages.encoding import MODELS, encoded, inside
+from cortune.stages.encoding import MODELS, encoded, inside, space_of
 
 if TYPE_CHECKING:
     from cortune.jobs import Job
@@ -59,12 +59,12 @@ def _transfer(job: Job) -> None:
         protocol=config.encoding.protocols[0],
         n_folds=config.encoding.folds,
         batch_size=config.features.batch_size,
-        memory=config.features.memory_gb * 1e9,
+        space=space_of(job),
     )
 
 
 @stage(
-    number=2,
+    number=3,
     entities=OF_NETWORK,
     reads=_READS,
     facts=_own_roi,
@@ -90,7 +90,7 @@ def transfer_subject(job: Job) -> None:
 
 
 @stage(
-    number=2,
+    number=3,
     entities=("target", *OF_NETWORK),
     reads=_READS,
     facts=_target_rois,
