@@ -11,7 +11,6 @@ from pathlib import Path
 from cortune.config import Config, ConfigError, Dataset
 from cortune.errors import CortuneError
 from cortune.project import Project
-from cortune.tuning.methods import UNTUNED
 
 
 def find_problems(*configfiles: str | Path) -> list[str]:
@@ -34,7 +33,6 @@ def find_problems(*configfiles: str | Path) -> list[str]:
     return [
         *problems,
         *_backbone_problems(config),
-        *_tuning_problems(config),
         *_probe_problems(config),
     ]
 
@@ -92,16 +90,6 @@ def _backbone_problems(config: Config) -> Iterator[str]:
             weights_entry(settings.name, settings.weights)
     except CortuneError as error:
         yield str(error)
-
-
-def _tuning_problems(config: Config) -> Iterator[str]:
-    if config.tuning.methods == [UNTUNED]:
-        return
-    if config.split.tune == 0 or config.split.validation == 0:
-        yield (
-            "split: found no images for tuning or validation, expected both with tuning.methods = "
-            f"{', '.join(config.tuning.methods)}. Raise split.tune and split.validation."
-        )
 
 
 def _probe_problems(config: Config) -> Iterator[str]:

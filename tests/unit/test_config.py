@@ -122,6 +122,18 @@ def test_filling_defaults_is_idempotent():
             ["tuning.methods.0", "'contrastve'", "did you mean contrastive?"],
         ),
         ({"split": {"tune": 0.5}}, ["split", "0.75", "sum"]),
+        ({"split": {"tune": 0, "validation": 0, "test": 1}}, ["split.tune", "contrastive"]),
+        ({"split": {"by": "file"}}, ["split.file", "None"]),
+        ({"split": {"file": "sets.csv"}}, ["split.file", "'sets.csv'"]),
+        ({"encoding": {"protocols": ["fit_test"]}}, ["fit_test", "split.fit = 0"]),
+        (
+            {
+                "split": {"tune": 0.85, "validation": 0},
+                "tuning": {"methods": ["contrastive_plus"]},
+                "contrastive_plus": {"validation": 0.0},
+            },
+            ["contrastive_plus.keep_best", "split.validation"],
+        ),
         ({"tuning": {"dataset": "nod"}}, ["tuning.dataset", "'nod'", "nsd"]),
         (
             {"encoding": {"protocols": ["tune_test"]}},

@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cortune.data.prepare import split_images
-from cortune.data.splits import SETS, assert_disjoint, read_split, split_of, split_table
+from cortune.data.splits import (
+    SETS,
+    UNUSED,
+    assert_disjoint,
+    read_split,
+    split_of,
+    split_table,
+)
 from cortune.errors import InputError, LeakageError
 from cortune.versions import Provenance
 
@@ -75,6 +82,44 @@ def test_a_larger_test_share_only_adds_to_the_test_set(names: list[str], seed: i
     small = split_table(names, seed, {"tune": 0.7, "validation": 0.2, "test": 0.1})
     large = split_table(names, seed, {"tune": 0.5, "validation": 0.1, "test": 0.4})
     assert {n for n in small if small[n] == "test"} <= {n for n in large if large[n] == "test"}
+
+
+@settings(deadline=None)
+@given(identities, seeds, st.floats(0, 0.3))
+def test_fit_moves_no_test_image(names: list[str], seed: int, fit: float) -> None:
+    """Images for encoding models are taken from those before them on the line."""
+    without = split_table(names, seed, {"tune": 0.85, "validation": 0, "test": 0.15})
+    shares = {"tune": 0.85 - fit, "validation": 0, "fit": fit, "test": 0.15}
+    table = split_table(names, seed, shares)
+    assert {n for n in table if table[n] == "test"} == {n for n in without if without[n] == "test"}
+
+
+def test_sets_that_are_given_are_kept_and_the_rest_share_the_others() -> None:
+    names = [f"nsd:{i:05d}" for i in range(3000)]
+    chosen = dict.fromkeys(names[:100], "test") | dict.fromkeys(names[100:120], "fit")
+    shares = {"tune": 0.6, "validation": 0.2, "fit": 0.0, "test": 0.2}
+    table = split_table(names, 0, shares, chosen)
+    assert chosen.items() <= table.items()
+    rest = [table[name] for name in names[120:]]
+    assert set(rest) == {"tune", "validation"}
+    assert abs(rest.count("tune") / len(rest) - 0.75) < 0.04
+    everything = {"tune": 0, "validation": 0, "test": 1}
+    assert split_of(names[200], 0, everything, chosen) == UNUSED
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("identity,set\nnsd:00001,train\n", "the set 'train' of 'nsd:00001'"),
+        ("identity,set\na,test\na,tune\n", "'a' in 'test' and in 'tune'"),
+        ("image,set\na,test\n", "no such table"),
+        ("identity,set\na\n", "no such table"),
+    ],
+)
+def test_a_table_of_sets_that_does_not_fit_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "sets.csv").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_split(tmp_path / "sets.csv")
 
 
 def test_seeds_differ() -> None:

@@ -13,6 +13,7 @@ from cortune.encoding.folds import (
     Split,
     block_folds,
     fit_size,
+    fit_test,
     heldout_cv,
     published,
     test_folds,
@@ -20,7 +21,12 @@ from cortune.encoding.folds import (
 )
 from cortune.errors import InputError, LeakageError
 
-SETS = {"tune": np.arange(50), "validation": np.arange(50, 60), "test": np.arange(60, 93)}
+SETS = {
+    "tune": np.arange(50),
+    "validation": np.arange(50, 60),
+    "test": np.arange(60, 93),
+    "fit": np.arange(93, 113),
+}
 
 
 @given(n=st.integers(15, 200), n_folds=st.integers(3, 5), seed=st.integers(0, 2**31))
@@ -75,6 +81,15 @@ def test_tune_test_keeps_the_three_sets_apart():
     plan = tune_test(SETS, 5, 0)
     assert plan.outer == (Split(tuple(range(50)), tuple(range(60, 93))),)
     assert plan.inner == ((Split(tuple(range(50)), tuple(range(50, 60))),),)
+    assert not plan.optimistic
+
+
+def test_fit_test_chooses_within_its_own_images_and_scores_the_test_images():
+    plan = fit_test(SETS, 5, 0)
+    assert plan.outer == (Split(tuple(range(93, 113)), tuple(range(60, 93))),)
+    assert sorted(i for split in plan.inner[0] for i in split.score) == list(range(93, 113))
+    for split in plan.inner[0]:
+        assert sorted((*split.fit, *split.score)) == list(range(93, 113))
     assert not plan.optimistic
 
 

@@ -15,7 +15,7 @@ from scipy.stats import pearsonr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from cortune.encoding.folds import heldout_cv, published, tune_test
+from cortune.encoding.folds import fit_test, heldout_cv, published, tune_test
 from cortune.encoding.protocols import Settings, _most_chosen, encode_unit, size_curve
 from cortune.errors import InputError
 
@@ -107,6 +107,33 @@ def test_tune_test_fits_chooses_and_scores_on_three_sets(data):
         assert np.abs(result.r_layers[index] - expected).max() < 1e-4
         np.testing.assert_allclose(result.alpha_layers[index], ALPHAS[choice])
     assert result.n_images_fit == 70
+
+
+def test_fit_test_chooses_by_folds_of_its_own_images_and_scores_the_test_images(data):
+    X, Y = data
+    sets = {"fit": SETS["tune"], "test": SETS["test"]}
+    result = encode_unit(grams(X), Y, sets, SETTINGS, protocols=["fit_test"])["fit_test"]
+    plan, chosen = fit_test(sets, 5, 0), {}
+    for index, (layer, x) in enumerate(X.items()):
+        selection = np.mean([reference_scores(x, Y, split) for split in plan.inner[0]], axis=0)
+        choice = selection.argmax(0)
+        expected = reference_scores(x, Y, plan.outer[0])[choice, np.arange(Y.shape[1])]
+        assert np.abs(result.r_layers[index] - expected).max() < 1e-4
+        np.testing.assert_allclose(result.alpha_layers[index], ALPHAS[choice])
+        chosen[layer] = selection.max(0).mean(), expected
+    layer = max(chosen, key=lambda name: chosen[name][0])
+    assert result.layer == layer
+    assert np.abs(result.r - chosen[layer][1]).max() < 1e-4
+    assert (result.n_images_fit, result.n_images_scored) == (70, 63)
+
+
+def test_the_size_curve_takes_images_that_no_network_saw_where_there_are_some(data):
+    X, Y = data
+    sets = {"tune": SETS["validation"], "fit": SETS["tune"], "test": SETS["test"]}
+    curve = size_curve(grams(X), Y, sets, SETTINGS, sizes=[20, 1000])
+    assert list(curve) == [20, len(SETS["tune"])]
+    unseen = size_curve(grams(X), Y, {k: sets[k] for k in ("fit", "test")}, SETTINGS, sizes=[20])
+    np.testing.assert_array_equal(curve[20].r, unseen[20].r)
 
 
 def test_protocols_run_together_or_alone_say_the_same(data):

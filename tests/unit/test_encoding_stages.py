@@ -7,7 +7,6 @@ import pytest
 from algonauts_tree import write_tree
 
 from cortune.artifacts import hdf5_writer
-from cortune.config import Split
 from cortune.data import open_dataset, prepare_images, prepare_responses, split_images
 from cortune.data.images import read_index
 from cortune.data.units import load_images, load_unit
@@ -18,7 +17,7 @@ from cortune.versions import Provenance
 
 PROVENANCE = Provenance("encode_roi", "1-00000000", 0)
 SETTINGS = Settings(alphas=[0.1, 10.0], n_bootstrap=100)
-SHARES = dict(Split(tune=0.4, validation=0.1, test=0.5))
+SHARES = {"tune": 0.4, "validation": 0.1, "test": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +39,8 @@ def prepared(tmp_path_factory):
     return paths
 
 
-def write_grams(path, prepared, which="test", tuned_on=(), spoil=False):
-    images = load_images(prepared, which)
+def write_grams(path, prepared, sets=("test",), tuned_on=(), spoil=False):
+    images = load_images(prepared, *sets)
     identities = ["nsd:99999" if spoil else i for i in images.identities]
     features = np.random.default_rng(0).normal(size=(len(images), 20))
     with hdf5_writer(path, PROVENANCE) as file:
@@ -105,7 +104,7 @@ def test_images_without_responses_are_named(prepared, tmp_path):
 
 
 def test_all_protocols_run_where_all_images_have_features(prepared, tmp_path):
-    write_grams(tmp_path / "g.h5", prepared, which="all")
+    write_grams(tmp_path / "g.h5", prepared, sets=())
     protocols = ("heldout_cv", "published", "tune_test")
     encode(tmp_path / "g.h5", prepared, tmp_path / "e.h5", protocols)
     found = read_encoding(tmp_path / "e.h5")

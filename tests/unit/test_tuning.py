@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from cortune.artifacts import read_provenance
-from cortune.config import Contrastive, Pretrain
+from cortune.config import Contrastive, ContrastivePlus, Pretrain
 from cortune.data.units import ImageSet, UnitData
-from cortune.errors import CortuneError
+from cortune.errors import CortuneError, InputError
 from cortune.networks.backbones import build_backbone
 from cortune.networks.device import choose_runtime
 from cortune.networks.store import load_network, save_network
+from cortune.report.tuning_figures import training_curves
 from cortune.tuning import stages
-from cortune.tuning.batches import Batches
+from cortune.tuning.batches import Batches, SubjectBatches
 from cortune.tuning.loop import one_cycle, resume, save_checkpoint, train
 from cortune.tuning.losses import infonce
 from cortune.tuning.methods import METHODS
@@ -135,6 +136,19 @@ def test_an_epoch_shows_every_sample_once_in_an_order_of_its_own(unit):
     )
     assert sorted(first) == list(range(50))
     assert first == again != second
+
+
+def test_pooled_subjects_come_by_turns_or_one_after_the_other(unit):
+    subjects = {
+        name: Batches(unit.images.cache, np.arange(40), np.arange(40), batch_size=8, seed=0)
+        for name in ("subj01", "subj02")
+    }
+    orders = []
+    for interleaved in (True, False):
+        batches = SubjectBatches(subjects, 0, interleaved=interleaved)
+        orders.append([targets.subject for _, targets in batches.epoch(0)])
+    assert orders[1] == ["subj01"] * 5 + ["subj02"] * 5
+    assert sorted(orders[0]) == orders[1] != orders[0]
 
 
 def test_a_last_batch_of_one_is_dropped(unit):
@@ -428,3 +442,49 @@ def test_classification_learns(unit, runtime):
         watch=lambda: task.watch(held_out, runtime),
     )
     assert history[-1]["validation_accuracy"] > 0.8
+
+
+# ---- without validation images
+
+
+@pytest.fixture(scope="module")
+def published_split(unit):
+    """85 images to tune on, and none to watch, as the paper's code has it."""
+    sets = np.where(unit.images.sets == "test", "test", "tune")
+    return replace(unit, images=replace(unit.images, sets=sets))
+
+
+def test_the_published_methods_tune_on_all_images(tmp_path, published_split, backbone, runtime):
+    out = tune(tmp_path, published_split, backbone, runtime)
+    history = pd.read_csv(out.history)
+    assert list(history) == ["epoch", "loss"]
+    assert len(load_network(out.network).tuned_on) == 85
+    figure = training_curves(
+        history.assign(network="a", hemisphere="lh", roi="V1v", method="contrastive")
+    )
+    assert len(figure.axes) == 1
+
+
+def test_a_method_that_selects_keeps_images_of_its_own(published_split):
+    kept = published_split.holding_back(0.2, 0)
+    assert 5 <= (kept.images.sets == "validation").sum() <= 30
+    assert ((kept.images.sets == "test") == (published_split.images.sets == "test")).all()
+    fewer = replace(
+        published_split,
+        images=ImageSet(*(v[:50] for v in vars(published_split.images).values())),
+    )
+    again = fewer.holding_back(0.2, 0).images.sets
+    assert again.tolist() == kept.images.sets[:50].tolist(), "which do not depend on the others"
+
+
+def test_a_split_with_validation_images_is_left_as_it_is(unit):
+    assert unit.holding_back(0.2, 0) is unit
+
+
+def test_the_best_epoch_is_refused_where_nothing_can_tell_it(
+    tmp_path, published_split, backbone, runtime
+):
+    recipe = ContrastivePlus(batch_size=16, epochs=2, keep_best=True, validation=0.0)
+    args = (published_split, recipe, backbone, outputs(tmp_path), PROVENANCE, runtime)
+    with pytest.raises(InputError, match=r"contrastive_plus\.keep_best: found true without"):
+        stages.tune_network("contrastive_plus", *args, seeded=SEEDED)

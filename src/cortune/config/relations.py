@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cortune.tuning.methods import UNTUNED
+from cortune.tuning.methods import METHODS, UNTUNED
 
 if TYPE_CHECKING:
     from cortune.config.config import Config
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def relation_problems(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys: the dotted key, what was found and expected."""
-    total = math.fsum((config.split.tune, config.split.validation, config.split.test))
-    if abs(total - 1) > 1e-6:
-        yield f"split: found shares that sum to {total:g}, expected 1."
+    yield from _split_problems(config)
     if config.tuning.dataset not in config.datasets:
         yield (
             f"tuning.dataset: found {config.tuning.dataset!r}, expected one of "
@@ -33,6 +31,48 @@ def relation_problems(config: Config) -> Iterator[str]:
         yield (
             "encoding.protocols: found tune_test with features.images = test, expected all: it "
             "fits on the tuning images. Set features.images: all."
+        )
+
+
+def _split_problems(config: Config) -> Iterator[str]:
+    split, methods = config.split, config.tuning.methods
+    total = math.fsum((split.tune, split.validation, split.fit, split.test))
+    if abs(total - 1) > 1e-6:
+        yield f"split: found shares that sum to {total:g}, expected 1."
+    if (split.by == "file") != (split.file is not None):
+        yield (
+            f"split.file: found {split.file!r} with split.by = {split.by}, expected a table with "
+            "by = file and none otherwise. Set both or neither."
+        )
+    tuned = [method for method in methods if method != UNTUNED]
+    if tuned and split.tune == 0:
+        yield (
+            "split.tune: found 0, expected images to tune on with tuning.methods = "
+            f"{', '.join(methods)}. Raise it."
+        )
+    for section in dict.fromkeys(METHODS[method].section for method in tuned):
+        recipe = getattr(config, section or "")
+        own = getattr(recipe, "validation", 0)
+        if getattr(recipe, "keep_best", False) and not (split.validation or own):
+            yield (
+                f"{section}.keep_best: found true without validation images, expected images to "
+                f"choose the epoch by. Set it to false, or raise {section}.validation or "
+                "split.validation."
+            )
+    uses = {
+        "encoding.protocols: found tune_test": (
+            "tune_test" in config.encoding.protocols, ("tune", "validation"),
+        ),
+        "encoding.protocols: found fit_test": ("fit_test" in config.encoding.protocols, ("fit",)),
+    }  # fmt: skip
+    for found, (used, needed) in uses.items():
+        for name in needed:
+            if used and split.by != "file" and getattr(split, name) == 0:
+                yield f"{found} with split.{name} = 0, expected images of that set. Raise it."
+    if config.encoding.size_curve.sizes and split.by != "file" and not (split.tune or split.fit):
+        yield (
+            "encoding.size_curve.sizes: found with split.tune and split.fit = 0, expected images "
+            "to fit on. Raise split.fit."
         )
 
 

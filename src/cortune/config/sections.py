@@ -198,16 +198,26 @@ def _extra(kind: type[Section], key: str) -> dict[str, Any]:
 
 
 class Split(Section):
-    """Shares of the images for tuning, validation and test.
+    """Shares of the images for tuning, validation, encoding models and test.
 
-    They are decided by a hash of the seed and each image's identity: one split for every subject
-    and data set. Must sum to 1.
+    One split for every subject and data set. Shares must sum to 1.
     """
 
+    by: Literal["hash", "shared1000", "shared515", "file"] = "hash"
+    """What decides the sets. `hash`: the seed and each image's identity. `shared1000`: the test
+    set is the 1000 images meant for every NSD subject, as far as there are responses to them;
+    `shared515`: those that all eight saw three times; `file`: the sets are in a table. Under
+    these three, images whose set is not given share the others in proportion."""
     tune: Share = 0.75
-    """Images that networks are tuned on."""
+    """Images that networks are tuned on; may be 0 where nothing is tuned."""
     validation: Share = 0.10
-    """Images that watch over tuning and select models."""
+    """Images that watch over tuning and select models; may be 0, as in the paper's code. Methods
+    that select then keep a part of the tuning images for it."""
+    fit: Share = 0.0
+    """Images that no network sees and that encoding models alone are fitted on: by the protocol
+    `fit_test` and by the size curve. They are taken from the others; test images stay."""
+    file: str | None = None
+    """CSV with the columns `identity` and `set` (tune, validation, fit, test), for `by: file`."""
     test: Annotated[float, Field(gt=0, le=1)] = 0.15
     """Images that encoding models are scored on; never tuned on."""
 
@@ -232,6 +242,9 @@ class Tuning(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of forward and backward passes. `auto` is bfloat16 where the device multiplies it
     natively and float32 elsewhere; weights, losses and features are float32 always."""
+    pooled_order: Literal["interleaved", "sequential"] = "interleaved"
+    """Order of the subjects in an epoch of pooled methods: by turns at random, or one after the
+    other, as in the paper's code."""
     workers: Annotated[int, Field(ge=0)] = 0
     """Processes that load images beside the one that trains."""
 
@@ -241,8 +254,9 @@ class Features(Section):
 
     images: Literal["test", "all"] = "test"
     """Images whose Gram matrices are kept: the test images (enough for `heldout_cv` and
-    `published`; as many tuning images as `encoding.size_curve` fits on are added) or all
-    (`tune_test` needs them; disk grows with the square of the number)."""
+    `published`; those of `split.fit`, or else as many tuning images as `encoding.size_curve`
+    fits on, are added) or all (`tune_test` needs them; disk grows with the square of the
+    number)."""
     batch_size: Count = 128
     """Images per forward pass. Lower it if memory is short; results do not depend on it beyond
     rounding."""
@@ -272,10 +286,10 @@ class Alphas(Section):
 
 
 class SizeCurve(Section):
-    """Accuracy against the number of tuning images that encoding models are fitted on.
+    """Accuracy against the number of images that encoding models are fitted on.
 
-    It is scored on the test images, and says how much of a method's advantage is left when data
-    are plenty.
+    These are images of `split.fit`, or tuning images where there are none. It is scored on the
+    test images, and says how much of a method's advantage is left when data are plenty.
     """
 
     sizes: Annotated[list[Annotated[int, Field(ge=9)]], *Distinct] = Field(default=[])
@@ -304,11 +318,12 @@ class Encoding(Section):
     folds: Annotated[int, Field(ge=3)] = 5
     """Folds of cross-validation within the test images."""
     protocols: Annotated[
-        list[Literal["heldout_cv", "published", "tune_test", "all_layers"]], *Distinct
+        list[Literal["heldout_cv", "published", "tune_test", "fit_test", "all_layers"]], *Distinct
     ] = Field(default=["heldout_cv", "published"], min_length=1)
     """How models are fitted, selected and scored. `heldout_cv` never selects on the images it
     scores; `published` does, as the paper did, to compare with its table; `tune_test` fits on the
-    tuning images (needs `features.images` = `all`); `all_layers` is banded ridge over all layers
+    tuning images (needs `features.images` = `all`); `fit_test` fits and selects on those of
+    `split.fit` and scores on the test images; `all_layers` is banded ridge over all layers
     at once, in the folds of `heldout_cv`, with each layer's share of the variance (slow)."""
     size_curve: SizeCurve = Field(default_factory=SizeCurve)
     min_noise_ceiling: Share = 0.05

@@ -7,6 +7,7 @@ responses of every ROI of a hemisphere so that one ROI is read without the other
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +184,8 @@ def split_images(
     fractions: Mapping[str, float],
     path: str | Path,
     provenance: Provenance,
+    *,
+    given: Mapping[str, str] | None = None,
 ) -> None:
     """Write the set of every identity as a CSV with the columns ``identity,set``.
 
@@ -195,6 +198,9 @@ def split_images(
         Share of each of :data:`cortune.data.splits.SETS`.
     path : path
     provenance : Provenance
+        Completed with the number of images of each set.
+    given : mapping of str to str, optional
+        As for :func:`cortune.data.splits.split_of`.
 
     Raises
     ------
@@ -203,8 +209,9 @@ def split_images(
     """
     import pandas as pd
 
-    table = split_table(identities, seed, fractions)
-    missing = [name for name in SETS if fractions[name] > 0 and name not in set(table.values())]
+    table = split_table(identities, seed, fractions, given)
+    counts = Counter(table.values())
+    missing = [name for name in SETS if fractions.get(name, 0) > 0 and not counts[name]]
     if missing:
         raise InputError(
             "split",
@@ -212,6 +219,7 @@ def split_images(
             "at least one image in every set with a share",
             "Use more images, another seed, or a share of 0 for that set.",
         )
+    provenance = replace(provenance, notes={**provenance.notes, "images": dict(counts)})
     write_csv(path, pd.DataFrame({"identity": list(table), "set": table.values()}), provenance)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cortune.data.images import open_cache, read_index
 from cortune.data.prepare import read_responses
-from cortune.data.splits import read_split
+from cortune.data.splits import SETS, position_of, read_split
 from cortune.errors import InputError
 from cortune.seeds import rng
 
@@ -61,7 +61,7 @@ class ImageSet:
         Rows of `cache`.
     identities : tuple of str
     sets : array of str (n_images,)
-        ``tune``, ``validation`` or ``test``.
+        One of :data:`cortune.data.splits.SETS` each.
     """
 
     cache: NDArray[np.uint8]
@@ -89,6 +89,19 @@ class UnitData:
     responses: NDArray[np.float32]
     vertices: NDArray[np.int64]
 
+    def holding_back(self, share: float, seed: int) -> UnitData:
+        """Return the unit with a share of its tuning images in the validation set.
+
+        Unless there is an image in it. Which are drawn by seed and identity, so that it does
+        not depend on the other images.
+        """
+        images = self.images
+        if not share or "validation" in images.sets:
+            return self
+        drawn = [position_of(seed, "validation", i) < share for i in images.identities]
+        sets = np.where((images.sets == "tune") & drawn, "validation", images.sets)
+        return replace(self, images=replace(images, sets=sets))
+
     def rows(self, name: str) -> NDArray[np.int64]:
         """Return the positions of one set's samples.
 
@@ -108,25 +121,25 @@ class UnitData:
         return rows
 
 
-def load_images(
-    paths: PreparedImages, which: str = "all", *, n_tune: int = 0, seed: int = 0
-) -> ImageSet:
+def load_images(paths: PreparedImages, *sets: str, n_tune: int = 0, seed: int = 0) -> ImageSet:
     """Load a subject's images, each identity once.
 
     Parameters
     ----------
     paths : PreparedImages
-    which : str
-        ``all``, or the name of one set.
+    *sets : str
+        Names of the sets that are loaded; none is all.
     n_tune : int
-        Images of set ``tune`` to add to those of `which`, drawn by `seed`.
+        Images of set ``tune`` to add, drawn by `seed`; none where there are images of `fit`.
     seed : int
     """
     identities = tuple(read_index(paths.index))
     split = read_split(paths.split)
-    tune = sorted(i for i in identities if split[i] == "tune")
-    added = set(rng(seed, "tune images to keep").permutation(tune)[:n_tune].tolist())
-    return _select(paths, [i for i in identities if which in ("all", split[i]) or i in added])
+    added: set[str] = set()
+    if "fit" not in split.values():
+        tune = sorted(i for i in identities if split[i] == "tune")
+        added = set(rng(seed, "tune images to keep").permutation(tune)[:n_tune].tolist())
+    return _select(paths, [i for i in identities if split[i] in (sets or SETS) or i in added])
 
 
 def load_unit(paths: PreparedUnit, roi: str) -> UnitData:

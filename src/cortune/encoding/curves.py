@@ -23,9 +23,10 @@ def fit_size_curve(
     sizes: Iterable[int],
     n_folds: int,
 ) -> None:
-    """Fit one unit's encoding models on growing subsets of the tuning images.
+    """Fit one unit's encoding models on growing subsets of the images of ``fit``.
 
-    The test images score every size (:func:`cortune.encoding.protocols.size_curve`).
+    Where there are none, of the tuning images. The test images score every size
+    (:func:`cortune.encoding.protocols.size_curve`).
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def fit_size_curve(
     provenance : Provenance
     settings : Settings
     sizes : iterable of int
-        Numbers of images to fit on; those beyond the tuning images become all of them.
+        Numbers of images to fit on; those beyond the images there are become all of them.
     n_folds : int
         Folds within a subset, to choose penalty and layer.
 
@@ -49,11 +50,11 @@ def fit_size_curve(
     LeakageError
         If the network was tuned on an image that would score it.
     InputError
-        If the Grams lack the tuning images, the two files do not hold the same images, or
+        If the Grams lack these images, the two files do not hold the same images, or
         a size is too small for its folds.
     """
     with open_inputs(grams, responses, roi) as inputs:
-        if not inputs.sets["tune"].any():
+        if not (inputs.sets["fit"] | inputs.sets["tune"]).any():
             held = sorted(name for name, members in inputs.sets.items() if members.any())
             raise InputError(
                 grams,

@@ -15,6 +15,9 @@ protocols differ in nothing else:
     kept to compare with the published table.
 ``tune_test``
     Fit on the tuning images, choose on the validation images, score on the test images.
+``fit_test``
+    Fit on the images of ``fit``, which no network saw, choose in k folds of them, and score on
+    the test images.
 
 Folds are those of the published code: contiguous blocks of ``n // k`` images in one fixed
 random order of the test images; the ``n % k`` images left over are always fitted and
@@ -190,6 +193,12 @@ def tune_test(sets: Sets, n_folds: int, seed: int) -> Plan:
     )
 
 
+def fit_test(sets: Sets, n_folds: int, seed: int) -> Plan:
+    """Return the plan that fits and chooses on the images kept for encoding models."""
+    order = rng(seed, "encoding", "fit").permutation(np.array(image_set(sets, "fit")))
+    return fit_size(order.tolist(), image_set(sets, "test"), n_folds)
+
+
 def fit_size(order: Sequence[int], score: Images, n_folds: int) -> Plan:
     """Return the plan that fits on `order`, chooses by its own folds and scores `score`."""
     fit = tuple(sorted(order))
@@ -209,4 +218,5 @@ PROTOCOLS: dict[str, Protocol] = {
     "heldout_cv": heldout_cv,
     "published": published,
     "tune_test": tune_test,
+    "fit_test": fit_test,
 }

@@ -93,7 +93,8 @@ def encode_unit(
     Y : array of shape (n_images, n_targets)
         Responses; computed with in float32.
     sets : mapping of str to array
-        Positions, or boolean masks, of the images in ``tune``, ``validation``, ``test``.
+        Positions, or boolean masks, of the images in ``tune``, ``validation``, ``fit``
+        and ``test``.
     settings : Settings
     protocols : sequence of str
         Keys of :data:`cortune.encoding.folds.PROTOCOLS`.
@@ -136,7 +137,9 @@ def size_curve(
     sizes: Iterable[int],
     n_folds: int = 5,
 ) -> dict[int, UnitEncoding]:
-    """Score models fitted on growing, nested subsets of the tuning images.
+    """Score models fitted on growing, nested subsets of the images kept for encoding models.
+
+    Where no image is, the tuning images take their place.
 
     Penalty and layer are chosen by cross-validation within each subset, and the test
     images score it, so all sizes are judged by the same images. A size costs
@@ -147,15 +150,15 @@ def size_curve(
     grams, Y, sets, settings, n_folds
         As in :func:`encode_unit`.
     sizes : iterable of int
-        Numbers of images to fit on. Sizes beyond the tuning images there are become one
-        point, all of them.
+        Numbers of images to fit on. Sizes beyond the images there are become one point,
+        all of them.
 
     Returns
     -------
     encodings : dict of int to UnitEncoding
         By number of images fitted, ascending.
     """
-    pool = np.array(folds.image_set(sets, "tune"))
+    pool = np.array(folds.image_set(sets, "fit" if np.any(sets.get("fit", False)) else "tune"))
     order = rng(settings.seed, "encoding", "size_curve").permutation(pool).tolist()
     score = folds.image_set(sets, "test")
     plans = {

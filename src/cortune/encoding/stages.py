@@ -91,7 +91,7 @@ class Inputs:
     target : Responses
         The ROI's responses; row i is the response to image i of the Grams.
     sets : dict of str to array of bool
-        The images of ``tune``, ``validation`` and ``test``, as masks.
+        The images of each of :data:`cortune.data.splits.SETS`, as masks.
     """
 
     grams: Grams
@@ -119,8 +119,8 @@ def open_inputs(grams: PathLike, responses: PathLike, roi: str) -> Iterator[Inpu
     with hdf5_reader(grams) as file:
         network = Grams(file)
         sets = {name: network.sets == name for name in SETS}
-        scored = network.identities[sets["test"]]
-        assert_disjoint(network.tuned_on.tolist(), scored.tolist(), f"{grams} and its test images")
+        unseen = network.identities[sets["test"] | sets["fit"]]
+        assert_disjoint(network.tuned_on.tolist(), unseen.tolist(), f"{grams} and its test images")
         rows = _rows(network.identities, target.identities, grams)
         identities = tuple(network.identities.tolist())
         matched = replace(target, values=target.values[rows], identities=identities)

@@ -106,6 +106,10 @@ class Count:
         """Return a subject's number of test images, as the split gives it on average."""
         return self.config.split.test * self.n_images(place)
 
+    def n_fit(self, place: Address) -> float:
+        """Return a subject's number of images that encoding models alone are fitted on."""
+        return self.config.split.fit * self.n_images(place)
+
     def simulate_dataset(self, place: Address) -> Work:
         """Pictures, responses, and records of what belongs to no subject."""
         spec = self.project.simulation(place.dataset)
@@ -170,7 +174,7 @@ class Count:
         """One pass over a subject's images, and Gram matrices."""
         n = float(self.n_images(place))
         if self.config.features.images == "test":
-            n = n * self.config.split.test + max(self._sizes, default=0)
+            n = self.n_test(place) + (self.n_fit(place) or max(self._sizes, default=0))
         disk = 4 * len(self.config.backbone.layers) * n**2
         return self._forward(n) + Work(disk=disk)
 
@@ -202,6 +206,8 @@ class Count:
         if "heldout_cv" in encoding.protocols:
             fits.append((1 - 2 / k, comb(k, 2)))
         decompositions = sum(9 * (share * n) ** 3 * number for share, number in fits)
+        if "fit_test" in encoding.protocols:
+            decompositions += 9 * (k + 1) * self.n_fit(place) ** 3
         products = 0.0
         for share, number in fits:
             components = min(encoding.n_components, share * n)

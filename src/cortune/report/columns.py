@@ -202,9 +202,9 @@ TABLES: dict[str, Table] = {
     "size_curve.csv": Table(
         "subject, hemisphere, ROI, method and number of images fitted on",
         (*_UNIT, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high", *_REPLICATES),
-        "Has rows where `encoding.size_curve.sizes` was given. Fitted on tuning images, scored on "
-        "the test images.",
-        own={"n_images_fit": "Tuning images that the model is fitted on."},
+        "Has rows where `encoding.size_curve.sizes` was given. Fitted on images of `split.fit`, "
+        "or on tuning images where there are none; scored on the test images.",
+        own={"n_images_fit": "Images that the model is fitted on."},
     ),
     "variance_partition.csv": Table(
         "subject, hemisphere, ROI, method and layer",

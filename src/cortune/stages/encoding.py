@@ -104,10 +104,11 @@ def extract_features(job: Job) -> None:
     config = job.config
     runtime = choose_runtime(config.device, "float32", threads=job.threads)
     n_tune = max(config.encoding.size_curve.sizes, default=0)
+    kept = ("fit", "test") if config.features.images == "test" else ()
     extract(
         job.input.network,
         config.backbone.layers,
-        load_images(job.input, config.features.images, n_tune=n_tune, seed=config.seed),
+        load_images(job.input, *kept, n_tune=n_tune, seed=config.seed),
         job.output.grams,
         job.provenance(notes=runtime.notes()),
         runtime,
@@ -165,7 +166,7 @@ def encode_roi(job: Job) -> None:
     outputs={
         "curve": Output(
             "size_curve.h5",
-            "encoding models fitted on more and more tuning images, a group per number of images.",
+            "encoding models fitted on more and more images, a group per number of images.",
             inside("<n>"),
         )
     },
@@ -452,10 +453,10 @@ def plot_published(job: Job) -> None:
             "size_curve.png",
             "Size curve",
             "Accuracy by number of images fitted on.",
-            "Mean r on the test images against the number of tuning images that encoding "
-            "models are fitted on (lines: mean over subjects; bands: their range; last point: "
-            "all images of each subject). Tuned networks saw these images in tuning, as in "
-            "the paper.",
+            "Mean r on the test images against the number of images that encoding models are "
+            "fitted on (lines: mean over subjects; bands: their range; last point: all images "
+            'of each subject). {{ "No network saw these images." if config["split"]["fit"] else '
+            '"Tuned networks saw these images in tuning, as in the paper." }}',
         )
     },
     when=_has_curves,

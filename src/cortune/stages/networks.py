@@ -179,7 +179,7 @@ def _largest(project: Project, address: Address) -> int:
 @stage(
     number=2,
     entities=OF_NETWORK,
-    reads=_TUNES,
+    reads=(*_TUNES, "tuning.pooled_order"),
     facts=_largest,
     inputs={
         "backbone": From(BACKBONE, "network"),
@@ -207,6 +207,7 @@ def tune_pooled(job: Job) -> None:
         _draw(job, runtime),
         runtime,
         largest_roi=job.facts,
+        interleaved=job.config.tuning.pooled_order == "interleaved",
         seeded=address.seeded,
         checkpoint=job.scratch(job.output.network),
         workers=job.config.tuning.workers,

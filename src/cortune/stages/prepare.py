@@ -142,16 +142,24 @@ def prepare_responses(job: Job) -> None:
     )
 
 
+def _split_table(settings: Settings, address: Address) -> Sources:
+    """Return the table of sets, where the split is given by one."""
+    path = settings.split.file
+    return Sources([("split", Path(path).expanduser())] if path else [])
+
+
 @stage(
     number=1,
     entities=("dataset", "subject"),
     reads=("seed", "split"),
+    places=("split.file",),
+    sources=_split_table,
     inputs={"index": From("prepare_images", "index")},
     outputs={
         "split": Output(
             "split.csv",
             "a row per row of `images.npy`.",
-            {"identity": IDENTITIES, "set": "`tune`, `validation` or `test`."},
+            {"identity": IDENTITIES, "set": "`tune`, `validation`, `fit`, `test` or `unused`."},
         )
     },
 )
@@ -159,7 +167,15 @@ def split_images(job: Job) -> None:
     """Assign a subject's images to tuning, validation and test by identity."""
     from cortune.data.images import read_index
     from cortune.data.prepare import split_images as split
+    from cortune.data.splits import SETS, read_split
 
-    shares = {name: getattr(job.config.split, name) for name in ("tune", "validation", "test")}
-    identities = read_index(job.input.index)
-    split(identities, job.config.seed, shares, job.output.split, job.provenance())
+    settings = job.config.split
+    given = read_split(Path(settings.file).expanduser()) if settings.file else None
+    split(
+        read_index(job.input.index),
+        job.config.seed,
+        {name: getattr(settings, name) for name in SETS},
+        job.output.split,
+        job.provenance(),
+        given=given,
+    )

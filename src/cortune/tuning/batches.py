@@ -151,16 +151,21 @@ class Batches:
 
 
 class SubjectBatches:
-    """Batches of several subjects, each batch of one, subjects interleaved at random.
+    """Batches of several subjects, each batch of one.
 
     Parameters
     ----------
     subjects : mapping of str to Batches
     seed : int
+    interleaved : bool
+        Whether subjects take turns at random, or one comes after the other in every epoch.
     """
 
-    def __init__(self, subjects: Mapping[str, Batches], seed: int) -> None:
+    def __init__(
+        self, subjects: Mapping[str, Batches], seed: int, *, interleaved: bool = True
+    ) -> None:
         self._subjects, self._seed = dict(subjects), seed
+        self._interleaved = interleaved
 
     def __len__(self) -> int:
         return sum(map(len, self._subjects.values()))
@@ -177,7 +182,9 @@ class SubjectBatches:
             np.arange(len(names)), [b.steps_per_epoch for b in self._subjects.values()]
         )
         waiting = {name: batches.epoch(epoch) for name, batches in self._subjects.items()}
-        for turn in rng(self._seed, "subjects", epoch).permutation(turns):
+        if self._interleaved:
+            turns = rng(self._seed, "subjects", epoch).permutation(turns)
+        for turn in turns:
             images, responses = next(waiting[names[turn]])
             yield images, Tagged(names[turn], responses)
 

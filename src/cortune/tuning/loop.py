@@ -72,7 +72,7 @@ def train(
     runtime: Runtime,
     *,
     seed: int,
-    watch: Callable[[], dict[str, float]],
+    watch: Callable[[], dict[str, float]] | None,
     checkpoint: Path | None = None,
     identity: str = "",
 ) -> History:
@@ -92,7 +92,7 @@ def train(
     plan : Plan
     runtime : Runtime
     seed : int
-    watch : callable
+    watch : callable, optional
         Measures the model, in evaluation mode, after each epoch.
     checkpoint : Path, optional
         Where to save the state after each epoch, and to resume from if it exists.
@@ -138,7 +138,7 @@ def train(
             )
         rate = len(batches) / (time.perf_counter() - started)
         model.eval()
-        history.append({"epoch": epoch + 1, "loss": mean_loss, **watch()})
+        history.append({"epoch": epoch + 1, "loss": mean_loss, **(watch() if watch else {})})
         if plan.best_is_last(history):
             best = {key: value.detach().clone() for key, value in model.state_dict().items()}
         bar.set_postfix_str(f"loss {mean_loss:.4f}, {rate:.0f} images/s")

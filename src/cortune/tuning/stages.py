@@ -13,6 +13,7 @@ import torch
 from cortune.artifacts import PathLike, sha256, write_json, write_rows
 from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
+from cortune.errors import InputError
 from cortune.networks.backbones import build_backbone, load_backbone
 from cortune.networks.device import Runtime
 from cortune.networks.heads import ContrastiveModel
@@ -144,8 +145,10 @@ def tune_network(
 ) -> History:
     """Tune a backbone to the responses of one ROI.
 
-    Training sees the images of set ``tune``; those of set ``validation`` are measured
-    after each epoch; those of set ``test`` are only embedded when tuning is over.
+    Training sees the images of set ``tune``; those of set ``validation``, if any, are measured
+    after each epoch; those of set ``test`` are only embedded when tuning is over. A method that
+    selects keeps a validation set of its own where the split has none
+    (:meth:`cortune.data.units.UnitData.holding_back`).
 
     Parameters
     ----------
@@ -175,6 +178,7 @@ def tune_network(
     list of dict
         The history.
     """
+    unit = _watched(method, unit, settings, provenance.seed)
     start = load_network(backbone)
     torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
     n_voxels = unit.responses.shape[1]
@@ -205,12 +209,13 @@ def tune_pooled(
     *,
     seeded: str,
     largest_roi: int | None = None,
+    interleaved: bool = True,
     checkpoint: Path | None = None,
     workers: int = 0,
 ) -> History:
     """Tune one backbone to the same ROI of several subjects.
 
-    Batches hold one subject each; subjects are interleaved.
+    Batches hold one subject each.
 
     Parameters
     ----------
@@ -222,6 +227,8 @@ def tune_pooled(
         As for :func:`tune_network`.
     largest_roi : int, optional
         Voxels of the largest ROI of the data set: the width of ``pooled_max``.
+    interleaved : bool
+        As for :class:`cortune.tuning.batches.SubjectBatches`.
 
     Returns
     -------
@@ -233,6 +240,7 @@ def tune_pooled(
     LeakageError
         If an image of one subject's tuning or validation set is in another's test set.
     """
+    units = {s: _watched(method, unit, settings, provenance.seed) for s, unit in units.items()}
     tuned_on = {identity for unit in units.values() for identity in _tuned_on(unit)}
     for subject, unit in units.items():
         held_out = [
@@ -246,10 +254,16 @@ def tune_pooled(
     tune, validation = (
         SubjectBatches(
             {
-                subject: _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
+                subject: found
                 for subject, unit in units.items()
+                if (
+                    found := _batches(
+                        unit, name, settings, provenance.seed, workers, task.drop_last
+                    )
+                )
             },
             provenance.seed,
+            interleaved=interleaved,
         )
         for name in ("tune", "validation")
     )
@@ -268,8 +282,8 @@ def _task(method: str, *args: Any, **options: Any) -> Task:
 def _tune(
     task: Task,
     start: SavedNetwork,
-    tune: BatchSource,
-    validation: BatchSource,
+    tune: BatchSource | None,
+    validation: BatchSource | None,
     units: Mapping[str, UnitData],
     outputs: NetworkOutputs,
     provenance: Provenance,
@@ -279,7 +293,8 @@ def _tune(
 ) -> History:
     """Train a task; save its network, history and held-out embeddings."""
     tuned_on = sorted({identity for unit in units.values() for identity in _tuned_on(unit)})
-    logger.info("%d images to tune on, %d to watch", len(tune), len(validation))
+    assert tune is not None
+    logger.info("%d images to tune on, %d to watch", len(tune), len(validation or ()))
     _on(task.model, runtime)
     history = train(
         task.model,
@@ -289,7 +304,7 @@ def _tune(
         task.plan,
         runtime,
         seed=provenance.seed,
-        watch=lambda: task.watch(validation, runtime),
+        watch=(lambda: task.watch(validation, runtime)) if validation else None,
         checkpoint=checkpoint,
         identity=f"{provenance.version} {outputs.network}",
     )
@@ -350,13 +365,29 @@ def _tuned_on(unit: UnitData) -> list[str]:
     return [
         identity
         for identity, name in zip(unit.images.identities, unit.images.sets, strict=True)
-        if name != "test"
+        if name in ("tune", "validation")
     ]
+
+
+def _watched(method: str, unit: UnitData, settings: Any, seed: int) -> UnitData:
+    """Return a unit with images to watch, where its method selects by them."""
+    unit = unit.holding_back(getattr(settings, "validation", 0.0), seed)
+    if getattr(settings, "keep_best", False) and "validation" not in unit.images.sets:
+        raise InputError(
+            f"{METHODS[method].section}.keep_best",
+            "true without validation images",
+            "images to choose the epoch by",
+            "Set it to false, or raise `validation` of the method or of `split`.",
+        )
+    return unit
 
 
 def _batches(
     unit: UnitData, name: str, settings: Any, seed: int, workers: int, drop_last: bool
-) -> Batches:
+) -> Batches | None:
+    """Return the batches of a set; None where there is nothing to watch."""
+    if name == "validation" and name not in unit.images.sets:
+        return None
     rows = unit.rows(name)
     return Batches(
         unit.images.cache,

@@ -56,6 +56,9 @@ class ContrastivePlus(Section):
     keep_best: bool = True
     """Keep the epoch with the highest bound on validation images, or of `regression_plus` the
     lowest squared error (published keeps the last)."""
+    validation: Share = 0.1
+    """Share of the tuning images that the epoch is chosen by instead of being tuned on, where
+    `split.validation` is 0."""
     augmentation: Share = 0.0
     """Strength of random contrast and brightness; positions are never changed, since voxels see
     places."""
