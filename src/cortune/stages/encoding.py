@@ -455,8 +455,8 @@ def plot_published(job: Job) -> None:
             "Accuracy by number of images fitted on.",
             "Mean r on the test images against the number of images that encoding models are "
             "fitted on (lines: mean over subjects; bands: their range; last point: all images "
-            'of each subject). {{ "No network saw these images." if config["split"]["fit"] else '
-            '"Tuned networks saw these images in tuning, as in the paper." }}',
+            'of each subject). {{ "No network saw these images" if config["split"]["fit"] else '
+            '"Tuned networks saw these images in tuning, as in the paper" }}.',
         )
     },
     when=_has_curves,
