@@ -75,6 +75,56 @@ def simulate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def fetch(arguments: argparse.Namespace) -> int:
+    """Download a data set: just the files that the reader needs, resumed and checked."""
+    from cortune.fetch.order import TERMS, Order, fetch
+
+    print(TERMS[arguments.dataset], flush=True)
+    if arguments.dataset == "nsd" and not arguments.i_accept_the_nsd_terms:
+        cure = "If you have, add --i-accept-the-nsd-terms."
+        raise InputError("fetch nsd", "terms not accepted", "that you have accepted them", cure)
+    known = _configured(arguments) if arguments.configfile else {}
+    given = {
+        "out": arguments.out and Path(arguments.out).expanduser(),
+        "subjects": "all" if arguments.subjects == ["all"] else arguments.subjects,
+        "fits": False if arguments.no_fits else None,
+        **{key: getattr(arguments, key) for key in _FETCH_OPTIONS},
+    }
+    settings = {**known, **{key: value for key, value in given.items() if value is not None}}
+    for key in ("out", "subjects"):
+        if key not in settings:
+            cure = f"Give --{key}, or a configuration by --configfile."
+            raise InputError(f"--{key}", "nothing", "what to fetch", cure)
+    try:
+        print(fetch(Order(arguments.dataset, **settings)))
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _configured(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what a configuration's data set of a layout needs."""
+    config = Config.from_file(*arguments.configfile)
+    found = [
+        dataset
+        for dataset in config.datasets.values()
+        if dataset.layout == arguments.dataset and dataset.root is not None
+    ]
+    if len(found) != 1:
+        expected = f"one data set with layout: {arguments.dataset} and a root"
+        cure = "Give --out and --subjects instead."
+        raise InputError(arguments.configfile[0], f"{len(found)} of them", expected, cure)
+    (dataset,) = found
+    return {
+        "out": Path(dataset.root or "").expanduser(),
+        "subjects": dataset.subjects,
+        "space": dataset.space,
+        "fits": dataset.top_vertices is not None,
+        "sessions": dataset.sessions,
+    }
+
+
 def versions(arguments: argparse.Namespace) -> int:
     """List the versions on disk."""
     from cortune.inventory import stored_versions
@@ -185,6 +235,28 @@ def _rate(text: str) -> float:
     return rate
 
 
+_FETCH_OPTIONS: dict[str, dict[str, Any]] = {
+    "sessions": {
+        "nargs": "+",
+        "help": "nod: such as imagenet01; nsd: so many, from the first",
+    },
+    "space": {"choices": ["fsaverage", "func1pt8mm"], "help": "of nsd's betas"},
+    "source": {
+        "flag": "--from",
+        "metavar": "URL",
+        "help": "instead of the public address",
+    },
+    "support": {"flag": "--support-from", "metavar": "URL", "help": "of nod's parcellation"},
+    "checksums": {
+        "metavar": "CSV",
+        "help": "nod: path, bytes, sha256 of other files; or none",
+    },
+    "jobs": {"type": int, "help": "downloads at the same time (8)"},
+    "timeout": {"type": _rate, "help": "seconds without a byte before another attempt (60)"},
+    "dry_run": {"action": "store_true", "help": "print the plan, and stop"},
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cortune", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
@@ -231,6 +303,20 @@ def _parser() -> argparse.ArgumentParser:
             kind = str if field.default is None else type(field.default)
             default = "" if field.default is None else f" [{field.default}]"
             sub.add_argument(option, type=kind, metavar=kind.__name__.upper(), help=about + default)
+
+    sub = command(fetch)
+    sub.add_argument("dataset", choices=["nod", "nsd", "algonauts2023"], help="which data set")
+    sub.add_argument("--out", metavar="DIR", help="folder of the data set")
+    sub.add_argument("--subjects", nargs="+", help="such as sub01 (nod), subj01; or all")
+    sub.add_argument("--no-fits", action="store_true", help="nod without its pRF fits")
+    sub.add_argument(
+        "--i-accept-the-nsd-terms", action="store_true", help="you have accepted NSD's terms"
+    )
+    sub.add_argument("--configfile", nargs="+", help="take folder, subjects and so on from there")
+    for name, details in _FETCH_OPTIONS.items():
+        options = dict(details)
+        flag = options.pop("flag", f"--{name.replace('_', '-')}")
+        sub.add_argument(flag, dest=name, **options)
 
     command(versions, configured, stored)
     sub = command(clean, configured, stored)
