@@ -91,7 +91,7 @@ def published_fold(model: nn.Module, paths: list[Path], Y: np.ndarray, fit, scor
         for start in range(0, len(rows), BATCH):
             chosen = rows[start : start + BATCH]
             pixels = np.stack([read_picture(paths[row], SIZE) for row in chosen])
-            yield normalise(torch.from_numpy(pixels))
+            yield normalise(torch.from_numpy(pixels), model)
 
     def run(layer, images):
         with torch.no_grad(), captured_layers(model, [layer]) as outputs:

@@ -75,16 +75,16 @@ def measure(
         for precision in ("float32", "bfloat16"):
             runtime = choose_runtime("auto", precision)
             batches = Batches(cache, np.arange(n_images), responses, batch_size=batch_size, seed=0)
+            task = make_task(backbone, batch_size, runtime)
             ready = [
                 (
-                    normalise(images.to(runtime.device)).contiguous(
+                    normalise(images.to(runtime.device), task.model).contiguous(
                         memory_format=torch.channels_last
                     ),
                     targets.to(runtime.device),
                 )
                 for images, targets in batches.epoch(0)
             ]
-            task = make_task(backbone, batch_size, runtime)
             bare_loop(task, ready, runtime)
             pairs = [
                 (job(task, batches, runtime), bare_loop(task, ready, runtime)) for _ in range(runs)

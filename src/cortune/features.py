@@ -223,7 +223,7 @@ def _batches(
     with torch.no_grad(), captured_layers(model, layers) as outputs:
         for start in tqdm(starts, unit="batch", file=sys.stderr, mininterval=5):
             batch = np.asarray(images[rows[start : start + batch_size]])
-            model(normalise(torch.from_numpy(batch).to(runtime.device)))
+            model(normalise(torch.from_numpy(batch).to(runtime.device), model))
             yield slice(start, start + len(batch)), outputs
             outputs.clear()
 

@@ -44,7 +44,7 @@ def test_grams_equal_inner_products_of_the_features(model, images, runtime):
     rows = np.array([3, 1, 30, 7, 39, 12, 5])
     found = features.extract_layers(model, LAYERS, images, rows, runtime, batch_size=3)
     with torch.no_grad(), captured_layers(model, LAYERS) as outputs:
-        model(normalise(torch.from_numpy(images[rows])))
+        model(normalise(torch.from_numpy(images[rows]), model))
     for layer in LAYERS:
         expected = centred(outputs[layer].numpy())
         gram = features.gram_matrix(found[layer])
@@ -173,7 +173,6 @@ def test_artifact_holds_grams_images_and_what_was_tuned_on(model, images, runtim
         tmp_path / "n.safetensors",
         model,
         PROVENANCE,
-        name="alexnet_small",
         num_classes=20,
         tuned_on=["nsd:00099"],
     )

@@ -84,7 +84,7 @@ def units():
 def backbone(tmp_path_factory):
     path = tmp_path_factory.mktemp("backbone") / "network.safetensors"
     model = build_backbone("alexnet_small", seed=1, num_classes=10)
-    save_network(path, model, PROVENANCE, name="alexnet_small", num_classes=10)
+    save_network(path, model, PROVENANCE, num_classes=10)
     return path
 
 
@@ -121,7 +121,7 @@ def test_regression_measures_are_those_of_its_predictions(units, runtime):
     batches = Batches(unit.images.cache, rows, unit.responses[rows], batch_size=4, seed=0)
     found = task.watch(batches, runtime)
     with torch.no_grad():
-        predicted = task.model(normalise(torch.from_numpy(unit.images.cache[rows]))).numpy()
+        predicted = task.model(normalise(torch.from_numpy(unit.images.cache[rows]), model)).numpy()
     observed = unit.responses[rows]
     r = [np.corrcoef(predicted[:, v], observed[:, v])[0, 1] for v in range(30)]
     assert found["validation_r"] == pytest.approx(np.mean(r), abs=1e-5)
@@ -491,7 +491,8 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
     if method.startswith("pooled"):
         responses = Tagged("subj01", responses)
     with torch.no_grad():
-        image_z, response_z = model(normalise(torch.from_numpy(unit.images.cache[85:])), responses)
+        images = normalise(torch.from_numpy(unit.images.cache[85:]), model)
+        image_z, response_z = model(images, responses)
     np.testing.assert_allclose(found.image_z, image_z, atol=1e-4)
     np.testing.assert_allclose(found.response_z, response_z, atol=1e-4)
 

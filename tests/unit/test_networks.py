@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -14,16 +15,24 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cortune.errors import InputError
+from cortune.errors import CortuneError, InputError
 from cortune.networks.backbones import (
     build_backbone,
-    build_options,
     load_backbone,
     normalise,
+    origin_of,
     preprocessing,
+    tokens_of,
     weights_entry,
 )
-from cortune.networks.families import IMAGENET_MEAN, BackboneFamily, backbone_family, families
+from cortune.networks.families import (
+    IMAGENET_MEAN,
+    BackboneFamily,
+    Preprocessing,
+    Tokens,
+    backbone_family,
+    families,
+)
 from cortune.networks.layers import captured_layers, check_layers
 from cortune.networks.store import load_network, n_scores, save_network
 from cortune.networks.weights import read_checkpoint
@@ -175,7 +184,7 @@ def test_our_own_network_is_a_backbone(tmp_path):
     model = build_backbone("alexnet_small", seed=1, num_classes=5)
     head = {"image_map.weight": torch.randn(3, 5), "log_temperature": torch.tensor(0.1)}
     path = tmp_path / "network.safetensors"
-    save_network(path, model, PROVENANCE, name="alexnet_small", num_classes=5, head=head)
+    save_network(path, model, PROVENANCE, num_classes=5, head=head)
     loaded = load_backbone("alexnet_small", str(path)).state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in model.state_dict().items())
 
@@ -227,14 +236,14 @@ def test_transformed_inputs_come_with_weights_and_travel(tmp_path, name, size):
     torch.testing.assert_close(seen_by_first_convolution(ours, images), expected)
     assert not ours.aux_logits
     path = tmp_path / "network.safetensors"
-    save_network(path, ours, PROVENANCE, name=name, num_classes=1000)
+    save_network(path, ours, PROVENANCE, num_classes=1000)
     again = load_network(path).backbone
     torch.testing.assert_close(seen_by_first_convolution(again, images), expected)
 
 
 def test_a_network_tuned_from_random_weights_sees_untransformed_images(tmp_path):
     path, images = tmp_path / "network.safetensors", torch.randn(1, 3, 64, 64)
-    save_network(path, build_backbone("googlenet"), PROVENANCE, name="googlenet", num_classes=1000)
+    save_network(path, build_backbone("googlenet"), PROVENANCE, num_classes=1000)
     again = load_backbone("googlenet", str(path))
     assert torch.equal(seen_by_first_convolution(again, images)[0], images)
 
@@ -274,7 +283,7 @@ def test_vits_old_keys_and_larger_images(tmp_path, metadata):
     loaded = load_backbone("vit_b_32", str(tmp_path / "weights.pth"))
     expected = model.state_dict()
     assert all(torch.equal(loaded.state_dict()[key], value) for key, value in expected.items())
-    assert build_options(loaded) == {"image_size": 384}
+    assert origin_of(loaded).options == {"image_size": 384, "num_classes": 10}
 
 
 @pytest.mark.parametrize("form", ["plain", "wrapped", "module", "no metadata", "safetensors"])
@@ -335,11 +344,11 @@ def test_a_family_is_one_registration():
 def test_families_are_known_without_torch():
     program = (
         "import sys; from cortune.networks.families import families; print(*families());"
-        "assert not {'torch', 'torchvision'} & set(sys.modules)"
+        "assert not {'open_clip', 'timm', 'torch', 'torchvision'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {"alexnet_small", "torchvision"}
+    assert set(done.stdout.split()) == {"alexnet_small", "open_clip", "timm", "torchvision"}
 
 
 def test_preprocessing_is_that_of_the_weights():
@@ -436,7 +445,7 @@ def test_normalise_equals_torchvision():
     expected = Compose([ToTensor(), Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])(
         Image.fromarray(pixels)
     )
-    found = normalise(torch.from_numpy(pixels)[None])
+    found = normalise(torch.from_numpy(pixels)[None], Preprocessing())
     torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=1e-5)
 
 
@@ -447,7 +456,6 @@ def test_saved_network_is_the_same_network(tmp_path):
         tmp_path / "n.safetensors",
         model,
         PROVENANCE,
-        name="alexnet_small",
         num_classes=n_scores(model, 64),
         head=head,
         tuned_on=["nsd:00002", "nsd:00001"],
@@ -467,7 +475,7 @@ def test_broken_networks_are_named(tmp_path, damage):
     path = tmp_path / "n.safetensors"
     if damage == "truncated":
         model = build_backbone("alexnet_small")
-        save_network(path, model, PROVENANCE, name="alexnet_small", num_classes=20)
+        save_network(path, model, PROVENANCE, num_classes=20)
         path.write_bytes(path.read_bytes()[:1000])
     elif damage == "foreign":
         save_file({"x": torch.ones(1)}, path)
@@ -479,3 +487,132 @@ def test_torch_hub_is_not_asked_for_local_files(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.hub.urlopen", lambda *a, **k: io.BytesIO())
     save_file(build_backbone("alexnet_small").state_dict(), tmp_path / "w.safetensors")
     load_backbone("alexnet_small", str(tmp_path / "w.safetensors"))
+
+
+TIMM = "timm/vit_tiny_patch16_224.augreg_in21k"
+CLIP = "open_clip/ViT-B-32/openai"
+
+
+def test_each_source_brings_its_own_preprocessing():
+    from timm.data import create_transform, resolve_data_config
+    from timm.models import get_pretrained_cfg
+
+    shown = preprocessing(TIMM)
+    config = resolve_data_config(pretrained_cfg=get_pretrained_cfg(TIMM[5:]).to_dict())
+    assert (shown.mean, shown.std) == (config["mean"], config["std"]) == ((0.5,) * 3, (0.5,) * 3)
+    steps = create_transform(**config).transforms
+    assert steps[0].size == shown.resize_size == 248 and shown.interpolation == "bicubic"
+    clip = preprocessing(CLIP)
+    assert clip.mean[0] == pytest.approx(0.48145466)
+    assert (clip.input_size, clip.resize_size, clip.squash) == (224, 224, False)
+    assert preprocessing("open_clip/ViT-B-16-SigLIP/webli").squash
+
+
+def test_a_network_keeps_its_preprocessing(tmp_path):
+    model = load_backbone(TIMM, "random", input_size=64).eval()
+    path = tmp_path / "network.safetensors"
+    save_network(path, model, PROVENANCE, num_classes=n_scores(model, 64))
+    saved = load_network(path).backbone
+    assert origin_of(saved) == origin_of(model) and origin_of(saved).preprocessing.std == (0.5,) * 3
+    again = load_backbone(TIMM, str(path), input_size=64).eval()
+    assert origin_of(again).preprocessing == preprocessing(TIMM, str(path))
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = model(pixels.permute(0, 3, 1, 2) / 127.5 - 1)
+        for other in (saved, again):
+            torch.testing.assert_close(other(normalise(pixels, other)), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "readout", "width", "layout"),
+    [
+        (TIMM, "logits", 21843, Tokens(1, True)),
+        ("timm/vit_small_patch14_dinov2.lvd142m", "pooled", 384, Tokens(1, True)),
+        ("timm/swin_tiny_patch4_window7_224", "logits", 1000, Tokens(channels_last=True)),
+        (CLIP, "projection", 512, Tokens(1, True)),
+        ("vit_b_32", "logits", 1000, Tokens(1, True)),
+        ("squeezenet1_1", "logits", 1000, Tokens()),
+    ],
+)
+def test_readouts_and_tokens_are_declared(name, readout, width, layout):
+    with torch.device("meta"):
+        model = load_backbone(name, "random").eval()
+    assert origin_of(model).readout == readout
+    assert tokens_of(model) == layout
+    image = torch.zeros(1, 3, *[origin_of(model).preprocessing.input_size] * 2, device="meta")
+    assert model(image).shape == (1, width)
+
+
+def test_position_embeddings_are_resized_as_timm_does(tmp_path):
+    import timm
+
+    theirs = timm.create_model(TIMM[5:], pretrained=False)
+    torch.nn.init.normal_(theirs.pos_embed)
+    path = tmp_path / "model.safetensors"
+    save_file(theirs.state_dict(), path)
+    ours = load_backbone(TIMM, str(path), input_size=96).eval()
+    overlay = {"file": str(path), "custom_load": False}
+    expected = timm.create_model(
+        TIMM[5:], pretrained=True, img_size=96, pretrained_cfg_overlay=overlay
+    ).eval()
+    images = torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), expected(images))
+
+
+def test_a_whole_clips_file_gives_its_image_tower(tmp_path):
+    import open_clip
+
+    clip = open_clip.create_model("ViT-B-32", pretrained=None, force_quick_gelu=True).eval()
+    torch.save({"state_dict": clip.state_dict()}, tmp_path / "clip.pt")
+    ours = load_backbone(CLIP, str(tmp_path / "clip.pt")).eval()
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), clip.encode_image(images))
+
+
+def no_sockets(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no connection here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        (TIMM, "timm/vit_tiny_patch16_224.augreg_in21k/resolve/main/model.safetensors"),
+        (CLIP, "timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors"),
+        ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
+    ],
+)
+def test_offline_the_file_to_fetch_is_named(name, file, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    no_sockets(monkeypatch)
+    with pytest.raises(InputError, match=f"{re.escape(file)}, and set backbone.weights"):
+        load_backbone(name)
+
+
+def test_cached_weights_are_read_without_a_request(monkeypatch, tmp_path):
+    import timm
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repo = tmp_path / "models--timm--vit_tiny_patch16_224.augreg_in21k"
+    (repo / "snapshots" / "abc").mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    theirs = timm.create_model(TIMM[5:], pretrained=False).eval()
+    save_file(theirs.state_dict(), repo / "snapshots" / "abc" / "model.safetensors")
+    no_sockets(monkeypatch)
+    ours = load_backbone(TIMM).eval()
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.equal(ours(images), theirs(images))
+
+
+def test_who_needs_open_clip_is_told_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    with pytest.raises(CortuneError, match=r"pip install 'cortune\[open-clip\]'"):
+        build_backbone(CLIP)

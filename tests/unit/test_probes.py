@@ -345,7 +345,7 @@ def probed(tmp_path_factory):
     for seed, name in enumerate(("untuned", "tuned")):
         network = tmp_path / f"{name}.safetensors"
         model = build_backbone("alexnet_small", seed=seed, num_classes=5)
-        save_network(network, model, PROVENANCE, name="alexnet_small", num_classes=5)
+        save_network(network, model, PROVENANCE, num_classes=5)
         label = probes.NetworkLabel(
             name, "nsd", *(("subj01", "lh", "V1v") if seed else ("",) * 3), name
         )
@@ -361,7 +361,7 @@ def test_probe_is_the_regression_of_the_raw_features(probed):
     images, jobs, _ = probed
     model = build_backbone("alexnet_small", seed=1, num_classes=5).eval()
     with torch.no_grad(), captured_layers(model, ["classifier.5"]) as outputs:
-        model(normalise(torch.from_numpy(np.array(images.cache))))
+        model(normalise(torch.from_numpy(np.array(images.cache)), model))
     x = outputs["classifier.5"].numpy()
     oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     oracle.fit(x[~images.test], images.labels[~images.test])

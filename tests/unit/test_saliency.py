@@ -12,8 +12,9 @@ from torch import nn
 
 from cortune import saliency
 from cortune.errors import InputError
-from cortune.networks.backbones import build_backbone, normalise
+from cortune.networks.backbones import Origin, build_backbone, normalise, set_origin
 from cortune.networks.device import choose_runtime
+from cortune.networks.families import Preprocessing
 from cortune.networks.store import save_network
 from cortune.probes import LinearProbe, NetworkLabel, ProbeImages, ProbeJob, probe_networks
 from cortune.saliency.attribution import (
@@ -47,6 +48,7 @@ def tiny(seed=0, kernel=3):
         nn.Linear(4 * (SIZE // 4) ** 2, 7),
         nn.ReLU(inplace=True),
     )
+    set_origin(net, Origin("alexnet_small", Preprocessing()))
     return net.eval()
 
 
@@ -91,7 +93,7 @@ def symmetrised(net, images, **options):
 @pytest.mark.parametrize("layer", ["0", "2", "3", "4", "5"])
 def test_grad_cam_is_the_gradient_computed_by_hand(layer):
     net, probe, images = tiny(), linear_probe(7), probe_images(6)
-    x = normalise(torch.from_numpy(images.cache))
+    x = normalise(torch.from_numpy(images.cache), Preprocessing())
     labels = torch.from_numpy(images.labels)
     found = grad_cam(ProbedNetwork(net, "8", probe), layer, x, labels)
 
@@ -114,7 +116,7 @@ def test_grad_cam_is_the_gradient_computed_by_hand(layer):
 def test_integrated_gradients_of_a_linear_net_are_its_weighted_pixels():
     net = nn.Sequential(nn.Flatten())
     probe, images = linear_probe(3 * SIZE**2), probe_images(5)
-    x = normalise(torch.from_numpy(images.cache)).contiguous()
+    x = normalise(torch.from_numpy(images.cache), Preprocessing()).contiguous()
     found = integrated_gradients(
         ProbedNetwork(net, "0", probe), "", x, torch.from_numpy(images.labels)
     )
@@ -456,7 +458,7 @@ def stage(tmp_path_factory):
     for seed, label in enumerate(labels_of):
         model = build_backbone("alexnet_small", seed=seed, num_classes=5)
         network = folder / f"{label.model}.safetensors"
-        save_network(network, model, PROVENANCE, name="alexnet_small", num_classes=5)
+        save_network(network, model, PROVENANCE, num_classes=5)
         jobs.append(ProbeJob(label, network, folder / f"{label.model}-probe.h5"))
     probe_networks(jobs, images, PROVENANCE, runtime, probe="p", layer="classifier.5")
     mapped = [

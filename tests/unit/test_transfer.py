@@ -74,7 +74,7 @@ def world(tmp_path_factory, model):
     seen = {"a": names[:N], "b": names[N : 2 * N], "c": names[2 * N : 3 * N - 10] + names[:10]}
     paths = {s: write_subject(folder, s, i, n) for n, (s, i) in enumerate(seen.items())}
     save_network(
-        folder / "net.safetensors", model, PROVENANCE, name="alexnet_small", num_classes=20,
+        folder / "net.safetensors", model, PROVENANCE, num_classes=20,
         tuned_on=["nsd:00999"],
     )  # fmt: skip
     return SimpleNamespace(folder=folder, paths=paths, network=folder / "net.safetensors")
@@ -137,9 +137,7 @@ def test_a_scratch_file_changes_nothing(world, runtime, tmp_path):
 
 def test_an_image_tuned_on_may_not_score(world, runtime, model, tmp_path):
     leaky = tmp_path / "leaky.safetensors"
-    save_network(
-        leaky, model, PROVENANCE, name="alexnet_small", num_classes=20, tuned_on=["nsd:00041"]
-    )
+    save_network(leaky, model, PROVENANCE, num_classes=20, tuned_on=["nsd:00041"])
     run(world, runtime, tmp_path / "fine.h5", who="a", network=leaky)
     with pytest.raises(LeakageError, match="b"):
         run(world, runtime, tmp_path / "t.h5", who="ab", network=leaky)

@@ -20,8 +20,9 @@ from cortune.artifacts import read_provenance
 from cortune.config import Contrastive, ContrastivePlus, Pretrain
 from cortune.data.units import ImageSet, UnitData
 from cortune.errors import CortuneError, InputError
-from cortune.networks.backbones import build_backbone
+from cortune.networks.backbones import Origin, build_backbone, set_origin
 from cortune.networks.device import choose_runtime
+from cortune.networks.families import Preprocessing
 from cortune.networks.store import load_network, save_network
 from cortune.report.tuning_figures import training_curves
 from cortune.tuning import stages
@@ -63,7 +64,7 @@ def unit():
 def backbone(tmp_path_factory):
     path = tmp_path_factory.mktemp("backbone") / "network.safetensors"
     model = build_backbone("alexnet_small", seed=1, num_classes=10)
-    save_network(path, model, PROVENANCE, name="alexnet_small", num_classes=10)
+    save_network(path, model, PROVENANCE, num_classes=10)
     return path
 
 
@@ -389,6 +390,7 @@ def test_a_broken_checkpoint_is_ignored(tmp_path, unit, backbone, runtime, conte
 
 def test_a_diverging_loss_stops_with_a_message(unit, runtime):
     model = torch.nn.Linear(3, 1)
+    set_origin(model, Origin("alexnet_small", Preprocessing()))
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     batches = Batches(unit.images.cache, np.arange(20), np.arange(20), batch_size=10, seed=0)
     plan = METHODS["contrastive"].build(torch.nn.Identity(), 3, 5, SETTINGS).plan

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cortune.artifacts import PathLike, write_safetensors
 from cortune.errors import InputError
-from cortune.networks.backbones import build_backbone, build_options, class_scores
+from cortune.networks.backbones import Origin, class_scores, origin_of
+from cortune.networks.families import Preprocessing
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def save_network(
     backbone: nn.Module,
     provenance: Provenance,
     *,
-    name: str,
     num_classes: int,
     head: Mapping[str, Tensor] | None = None,
     tuned_on: Sequence[str] = (),
@@ -70,10 +70,15 @@ def save_network(
     tensors = {_BACKBONE + key: value for key, value in backbone.state_dict().items()}
     tensors |= {_HEAD + key: value for key, value in (head or {}).items()}
     arrays = {key: value.detach().cpu().contiguous().numpy() for key, value in tensors.items()}
-    description: dict[str, Any] = {"name": name, "num_classes": num_classes}
-    description["tuned_on"] = sorted(tuned_on)
-    if options := build_options(backbone):
-        description["options"] = options
+    origin = origin_of(backbone)
+    description = {
+        "name": origin.name,
+        "readout": origin.readout,
+        "num_classes": num_classes,
+        "options": dict(origin.options),
+        "preprocessing": asdict(origin.preprocessing),
+        "tuned_on": sorted(tuned_on),
+    }
     write_safetensors(path, arrays, provenance, network=description)
 
 
@@ -87,7 +92,8 @@ def load_network(path: PathLike) -> SavedNetwork:
     """
     tensors, description = _read(path)
     name, num_classes = description["name"], description["num_classes"]
-    backbone = build_backbone(name, num_classes=num_classes, **description.get("options", {}))
+    shown = Preprocessing.of(description["preprocessing"])
+    backbone = Origin(name, shown, description["options"]).build()
     backbone.load_state_dict(_below(_BACKBONE, tensors))
     tuned_on = tuple(description["tuned_on"])
     return SavedNetwork(backbone.eval(), name, num_classes, tuned_on, _below(_HEAD, tensors))

@@ -47,8 +47,8 @@ class Checkpoint:
         By dotted path.
     metadata : dict of str to dict
         Versions of modules (``_metadata`` of torch's state dicts), by the state dict's path.
-    options : dict, optional
-        What a network of Cortune was built with; None if it is not one.
+    network : dict, optional
+        What a network of Cortune says of itself; None if it is not one.
     others : dict of str to str
         The type of what is no tensor, by dotted path.
     """
@@ -56,7 +56,7 @@ class Checkpoint:
     source: object
     tensors: dict[str, Tensor]
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    options: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
     others: dict[str, str] = field(default_factory=dict)
 
 
@@ -72,10 +72,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
     if not path.is_file():
         raise InputError(path, "no file", EXPECTED, "Correct backbone.weights.")
-    options = None
+    network = None
     try:
         if path.suffix == ".safetensors":
-            content, options = _read_safetensors(path)
+            content, network = _read_safetensors(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every library in between raises its own kind
@@ -83,7 +83,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(
             path, f"a file that cannot be read safely ({first[:160]})", EXPECTED, SAVE_AGAIN
         ) from error
-    checkpoint = as_checkpoint(path, content, options)
+    checkpoint = as_checkpoint(path, content, network)
     if not checkpoint.tensors:
         found = f"{type(content).__name__} without tensors by name"
         raise InputError(path, found, EXPECTED, SAVE_AGAIN)
@@ -91,12 +91,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def as_checkpoint(
-    source: object, content: Any, options: dict[str, Any] | None = None
+    source: object, content: Any, network: dict[str, Any] | None = None
 ) -> Checkpoint:
     """Flatten nested mappings to tensors by dotted path."""
     import torch
 
-    found = Checkpoint(source, {}, {}, options)
+    found = Checkpoint(source, {}, {}, network)
 
     def walk(mapping: Mapping[Any, Any], path: str, depth: int) -> None:
         if metadata := getattr(mapping, "_metadata", None):
@@ -114,13 +114,31 @@ def as_checkpoint(
     return found
 
 
+def description(path: Path) -> dict[str, Any] | None:
+    """Return what a network of Cortune says of itself; None of any other file."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _described(file)
+    except (OSError, SafetensorError):
+        return None  # said when it is read
+
+
+def _described(file: Any) -> dict[str, Any] | None:
+    found: dict[str, Any] | None
+    found = json.loads((file.metadata() or {}).get("cortune", "{}")).get("network")
+    return found
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        network = json.loads((file.metadata() or {}).get("cortune", "{}")).get("network")
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    return tensors, None if network is None else network.get("options", {})
+        return tensors, _described(file)
 
 
 @dataclass(frozen=True)
@@ -157,13 +175,16 @@ def fitted(name: str, family: BackboneFamily, checkpoint: Checkpoint, build: Bui
 
     def load(candidate: _Candidate) -> tuple[nn.Module, list[str]]:
         options = family.options(name, candidate.state)
-        options = options if checkpoint.options is None else checkpoint.options
-        return _load(candidate.state, candidate.metadata, options, plain, build)
+        if checkpoint.network is not None:
+            options = checkpoint.network.get("options", {})
+        return _load(candidate, family, options, plain, build)
 
     tried = [(each, *load(each)) for each in candidates]
     fits = [each for each, _, wrong in tried if not wrong]
     if not fits:
-        wrong = min((wrong for *_, wrong in tried), key=len, default=["no key is the network's"])
+        wrong = min((wrong for *_, wrong in tried), key=len)
+        if not any(key in plain for each in candidates for key in each.state):
+            wrong = ["no key is the network's"]
         wrong = [_said_of(problem, checkpoint.others) for problem in wrong]
         raise InputError(
             checkpoint.source,
@@ -190,7 +211,7 @@ def _shapes(build: Build) -> Mapping[str, Tensor]:
     try:
         with torch.device("meta"):
             return build({}).state_dict()
-    except NotImplementedError:  # RegNet computes its widths with tensors
+    except (NotImplementedError, RuntimeError):  # some compute with tensors, such as RegNet
         return build({}).state_dict()
 
 
@@ -228,7 +249,7 @@ def _candidates(checkpoint: Checkpoint, family: BackboneFamily, own: list[str]) 
             if rest in wanted and not rest.endswith(_COUNTER):
                 shared[prefix] = shared.get(prefix, 0) + 1
     most = max(shared.values(), default=0)
-    prefixes = sorted((p for p, n in shared.items() if n == most), key=len)
+    prefixes = sorted((p for p, n in shared.items() if n == most), key=len) or [""]
     found = []
     for prefix in prefixes:
         inner = tuple(p for p in prefixes if p != prefix and p.startswith(prefix))
@@ -279,19 +300,23 @@ def _metadata(checkpoint: Checkpoint, prefix: str) -> dict[str, Any] | None:
 
 
 def _load(
-    given: Mapping[str, Tensor],
-    metadata: dict[str, Any] | None,
+    candidate: _Candidate,
+    family: BackboneFamily,
     options: Mapping[str, Any],
     plain: Mapping[str, Tensor],
     build: Build,
 ) -> tuple[nn.Module, list[str]]:
     """Build a network for some weights and load them; return it and what is wrong."""
-    last = list(plain)[-1]
-    if last in given and given[last].ndim and given[last].shape != plain[last].shape:
-        options = {**options, "num_classes": len(given[last])}
+    given, metadata = candidate.state, candidate.metadata
     model = build(options)
+    try:
+        state = OrderedDict(family.adapted(model, dict(given)))
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        return model, [f"{error!r} where names are translated"]
+    last = list(plain)[-1]
+    if last in state and state[last].ndim and state[last].shape != plain[last].shape:
+        model = build({**options, "num_classes": len(state[last])})
     own = model.state_dict()
-    state = OrderedDict(given)
     for key, value in own.items():
         if key.endswith(_COUNTER):  # counts from zero where the file does not
             state[key] = state.get(key, value).reshape(value.shape)

@@ -115,7 +115,7 @@ def integrated_gradients(
 ) -> Tensor:
     """Return integrated gradients of the logits of `labels` (Sundararajan et al. 2017).
 
-    The baseline is the image of ImageNet's mean colour. Attributions are summed over the
+    The baseline is the mean colour of the network's preprocessing. Attributions are summed over the
     colours, and what speaks against the class is dropped.
 
     Parameters
@@ -250,4 +250,5 @@ class Mapper:
         return self._attribute(self._network, self._layer, self._prepared(pictures), labels)
 
     def _prepared(self, pictures: NDArray[np.uint8]) -> Tensor:
-        return normalise(torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device))
+        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
+        return normalise(images, self._network)

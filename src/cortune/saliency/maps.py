@@ -223,10 +223,9 @@ def _mapper(
 
 def _random_network(saved: SavedNetwork, seed: int) -> nn.Module:
     """Build the network with random weights that it was not trained from."""
-    from cortune.networks.backbones import build_backbone, build_options
+    from cortune.networks.backbones import origin_of
 
-    own, options = torch_seed(seed, "saliency", "random weights"), build_options(saved.backbone)
-    return build_backbone(saved.name, seed=own, num_classes=saved.num_classes, **options)
+    return origin_of(saved.backbone).build(torch_seed(seed, "saliency", "random weights"))
 
 
 def _summarise(

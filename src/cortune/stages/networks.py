@@ -70,7 +70,7 @@ def _named_weights(project: Project, address: Address) -> str:
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("seed", "backbone.name", "backbone.input_size"),
     places=("backbone.weights",),
     sources=_weights,
@@ -85,7 +85,7 @@ def prepare_backbone(job: Job) -> None:
 
 
 @stage(
-    number=2,
+    number=3,
     reads=(
         "seed",
         "backbone.name",

@@ -129,7 +129,7 @@ def train(
             progress = (epoch * batches.steps_per_epoch + step) / n_steps
             for group in optimizer.param_groups:
                 group["lr"] = plan.learning_rate * plan.schedule(progress)
-            loss += _step(objective, optimizer, runtime, images, targets)
+            loss += _step(model, objective, optimizer, runtime, images, targets)
         mean_loss = float(loss) / batches.steps_per_epoch
         if not torch.isfinite(loss):
             raise CortuneError(
@@ -150,13 +150,14 @@ def train(
 
 
 def _step(
+    model: nn.Module,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     runtime: Runtime,
     images: Tensor,
     targets: Any,
 ) -> Tensor:
-    images = normalise(images.to(runtime.device, non_blocking=True))
+    images = normalise(images.to(runtime.device, non_blocking=True), model)
     targets = targets.to(runtime.device, non_blocking=True)
     with runtime.autocast():
         loss = objective(images, targets)

@@ -69,7 +69,7 @@ def classification(model: nn.Module, recipe: Pretrain) -> Task:
         correct = 0
         with torch.no_grad(), runtime.autocast():
             for images, labels in held_out.in_order():
-                scores = model(normalise(images.to(runtime.device)))
+                scores = model(normalise(images.to(runtime.device), model))
                 correct += int((scores.argmax(1).cpu() == labels).sum())
         return {"validation_accuracy": correct / len(held_out)}
 

@@ -68,7 +68,7 @@ def prepare_backbone(settings: Backbone, path: PathLike, provenance: Provenance,
     if local.is_file():
         provenance = replace(provenance, raw={"weights": sha256(local)})
     num_classes = n_scores(model, settings.input_size)
-    save_network(path, model, provenance, name=settings.name, num_classes=num_classes)
+    save_network(path, model, provenance, num_classes=num_classes)
 
 
 def pretrain_backbone(
@@ -124,9 +124,7 @@ def pretrain_backbone(
     result = {"accuracy": accuracy, "chance": 1 / recipe.n_classes, "n_test": n_test}
     write_json(outputs.accuracy, {**result, "provenance": provenance.as_dict()})
     _write_history(outputs.history, history, provenance)
-    save_network(
-        outputs.network, model, provenance, name=settings.name, num_classes=recipe.n_classes
-    )
+    save_network(outputs.network, model, provenance, num_classes=recipe.n_classes)
     _forget(checkpoint)
 
 
@@ -322,7 +320,6 @@ def _tune(
         outputs.network,
         start.backbone,
         provenance,
-        name=start.name,
         num_classes=start.num_classes,
         head=head,
         tuned_on=tuned_on,

@@ -58,7 +58,7 @@ def embed(
     with torch.no_grad(), runtime.autocast():
         for images, responses in batches.in_order():
             subject = responses.subject if isinstance(responses, Tagged) else ""
-            pair = model(normalise(images.to(runtime.device)), responses.to(runtime.device))
+            pair = model(normalise(images.to(runtime.device), model), responses.to(runtime.device))
             parts.setdefault(subject, []).append(tuple(z.float().cpu() for z in pair))
     return [
         (torch.cat([image for image, _ in pairs]), torch.cat([response for _, response in pairs]))
@@ -93,7 +93,7 @@ def watch_predictions(model: nn.Module) -> Watch:
         predicted, observed = [], []
         with torch.no_grad(), runtime.autocast():
             for images, responses in validation.in_order():
-                predicted.append(model(normalise(images.to(runtime.device))).float().cpu())
+                predicted.append(model(normalise(images.to(runtime.device), model)).float().cpu())
                 observed.append(responses)
         a, b = torch.cat(predicted), torch.cat(observed)
         r = functional.cosine_similarity(a - a.mean(0), b - b.mean(0), dim=0)

@@ -11,9 +11,10 @@ import difflib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cortune.errors import InputError
@@ -21,6 +22,8 @@ from cortune.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+PUBLISHED = "published"
+"""The weights that a network's name states, or its makers' first ones."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -34,11 +37,13 @@ class Preprocessing:
     mean, std : tuple of float
         Of each colour, on the scale from 0 to 1.
     interpolation : str
-        ``bilinear`` or ``bicubic``.
+        ``bilinear``, ``bicubic`` or another of PIL's.
     input_size : int
         Edge of the square that it sees, pixels.
     resize_size : int
-        Shorter edge that pictures are scaled to before they are cropped.
+        Edge that pictures are scaled to before they are cropped.
+    squash : bool
+        Whether both edges are scaled to it, rather than the shorter one.
     """
 
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -46,17 +51,52 @@ class Preprocessing:
     interpolation: str = "bilinear"
     input_size: int = 224
     resize_size: int = 256
+    squash: bool = False
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Preprocessing:
+        """Return what :func:`dataclasses.asdict` made plain, also after JSON."""
+        colours = {key: tuple(plain[key]) for key in ("mean", "std")}
+        return cls(**{**plain, **colours})
+
+    def at(self, size: int) -> Preprocessing:
+        """Return the same for another input size, the crop in proportion."""
+        resized = round(self.resize_size * size / self.input_size)
+        return replace(self, input_size=size, resize_size=resized)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """How layers of a network are laid out that see places as tokens or channels last.
+
+    Parameters
+    ----------
+    prefix : int
+        Tokens before those of patches: of the class, registers.
+    has_class : bool
+        Whether the first of them is the class's.
+    channels_last : bool
+        Whether maps are (n, height, width, channels), as in Swin.
+    """
+
+    prefix: int = 0
+    has_class: bool = False
+    channels_last: bool = False
 
 
 class BackboneFamily(ABC):
     """Networks of one source."""
 
-    readout = "logits"
-    """What their output is: ``logits``, ``pooled`` features or a ``projection``."""
+    by_prefix = False
+    """Whether its networks are only known as ``family/network``."""
 
     @abstractmethod
     def names(self) -> list[str]:
         """Return the names of all networks."""
+
+    def has(self, name: str) -> bool:
+        """Return whether there is such a network."""
+        return name in self.names()
 
     @abstractmethod
     def build(self, name: str, **options: Any) -> nn.Module:
@@ -66,12 +106,38 @@ class BackboneFamily(ABC):
         ----------
         name : str
         **options
-            ``num_classes``, the width of its output, and what :meth:`options` gives.
+            ``num_classes``, the width of its class scores, and what :meth:`options` and
+            :meth:`sized` give.
         """
+
+    def readout(self, name: str) -> str:
+        """Return what its output is: ``logits``, ``pooled`` features or a ``projection``."""
+        return "logits"
+
+    def tokens(self, model: nn.Module) -> Tokens:
+        """Return how its layers are laid out."""
+        return Tokens()
+
+    def sized(self, name: str, makers: int, size: int) -> dict[str, Any]:
+        """Return the options that a network for images of some size is built with.
+
+        Parameters
+        ----------
+        name : str
+        makers : int
+            The size that its makers show it.
+        size : int
+            The size that it is shown.
+        """
+        return {}
 
     def options(self, name: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Return the options that a network with these weights is built with."""
         return {}
+
+    def adapted(self, model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights as they are distributed as this model holds them."""
+        return state
 
     def key(self, key: str) -> str:
         """Return today's name of a parameter, given one that files of old may have."""
@@ -96,8 +162,8 @@ class BackboneFamily(ABC):
             "No weights of it are published.",
         )
 
-    def published_state(self, name: str, weights: str) -> Mapping[str, Tensor]:
-        """Return published weights, downloaded once.
+    def published(self, name: str, weights: str) -> Mapping[str, Tensor] | Path:
+        """Return published weights or their file, from a cache or downloaded into it once.
 
         Raises
         ------
@@ -152,18 +218,71 @@ def find_family(name: str) -> tuple[BackboneFamily, str]:
         If no family has such a network, with the nearest names.
     """
     source, _, rest = name.partition("/")
+    plain = [family for family in families().values() if not family.by_prefix]
     if rest and source in families():
-        if rest in families()[source].names():
-            return families()[source], rest
-    else:
-        for family in families().values():
-            if name in family.names():
-                return family, name
-    known = [each for family in families().values() for each in family.names()]
-    close = difflib.get_close_matches(rest or name, known, n=3)
+        plain, name = [families()[source]], rest
+    for family in plain:
+        if family.has(name):
+            return family, name
+    known = [each for family in plain for each in family.names()]
+    close = difflib.get_close_matches(name, known, n=3)
     raise InputError(
         "backbone.name",
         repr(name),
         f"a network of {' or '.join(sorted(families()))}",
-        f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}.",
+        f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known[:40])} …",
     )
+
+
+def not_at_hand(name: str, error: Exception, url: str, where: object) -> InputError:
+    """Return the error of published weights that are not cached and cannot be fetched.
+
+    Parameters
+    ----------
+    name : str
+        Of the weights.
+    error : Exception
+        Why.
+    url : str
+        The file to fetch elsewhere.
+    where : object
+        Where the cache would have it.
+    """
+    return InputError(
+        "backbone.weights",
+        f"{name}, which cannot be downloaded here ({str(error).strip().splitlines()[0][:160]})",
+        f"a connection, or the file in the cache ({where})",
+        f"On a machine with a connection, download {url}, and set backbone.weights to the path "
+        "of that file.",
+    )
+
+
+def hub_file(repo: str, names: Sequence[str]) -> Path:
+    """Return a file of a model hub's repository: the first of some names that it has.
+
+    What the cache has already is taken from there without a request.
+
+    Raises
+    ------
+    InputError
+        If none can be had.
+    """
+    from huggingface_hub import constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for name in names:
+        if isinstance(cached := try_to_load_from_cache(repo, name), str):
+            return Path(cached)
+    failed: Exception = FileNotFoundError(f"{repo} has none of {', '.join(names)}")
+    for name in names:
+        try:
+            return Path(hf_hub_download(repo, name))
+        except LocalEntryNotFoundError as error:
+            failed = error
+            break
+        except EntryNotFoundError as error:
+            failed = error
+        except Exception as error:  # of the connection: each library in between has its own
+            failed = error
+            break
+    raise not_at_hand(repo, failed, hf_hub_url(repo, names[0]), constants.HF_HUB_CACHE) from failed

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortune.errors import InputError
-from cortune.networks.families import BackboneFamily, Preprocessing, backbone_family
+from cortune.networks.families import (
+    PUBLISHED,
+    BackboneFamily,
+    Preprocessing,
+    Tokens,
+    backbone_family,
+    not_at_hand,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,6 +70,8 @@ class Torchvision(BackboneFamily):
         from torchvision.models import get_model_weights
 
         entries = get_model_weights(name)
+        if weights == PUBLISHED:
+            return next(iter(entries))
         if weights not in entries.__members__:
             raise InputError(
                 "backbone.weights",
@@ -71,19 +81,27 @@ class Torchvision(BackboneFamily):
             )
         return entries[weights]
 
-    def published_state(self, name: str, weights: str) -> Mapping[str, Tensor]:
+    def published(self, name: str, weights: str) -> Mapping[str, Tensor]:
         """Return published weights from torch's cache, or downloaded into it."""
+        from torch.hub import get_dir
+
         entry = self.weights_entry(name, weights)
         try:
             return entry.get_state_dict(progress=False, check_hash=True)  # type: ignore[no-any-return]
         except OSError as error:
-            raise InputError(
-                "backbone.weights",
-                f"{weights}, which cannot be downloaded here ({error})",
-                "weights in torch's cache, or a connection",
-                f"On a machine with a connection, download {entry.url} and set backbone.weights "
-                "to the path of that file.",
-            ) from error
+            where = Path(get_dir(), "checkpoints", entry.url.rpartition("/")[2])
+            raise not_at_hand(weights, error, entry.url, where) from error
+
+    def tokens(self, model: nn.Module) -> Tokens:
+        """Return that ViT has a class token, and Swin maps with channels last."""
+        from torchvision.models import SwinTransformer, VisionTransformer
+
+        vit = isinstance(model, VisionTransformer)
+        return Tokens(int(vit), vit, isinstance(model, SwinTransformer))
+
+    def sized(self, name: str, makers: int, size: int) -> dict[str, Any]:
+        """Return the image size that a ViT is built for: its makers', whatever it is shown."""
+        return {"image_size": makers} if name.startswith("vit_") else {}
 
     def preprocessing(self, name: str, weights: str) -> Preprocessing:
         """Return the transforms of the published weights, the model's first ones otherwise."""
