@@ -98,6 +98,7 @@ _IN_PROVENANCE = (
     "embed_networks",
     "map_saliency",
     "prepare_probe",
+    "probe_network",
     "tabulate_comparison",
     "tabulate_lateralization",
     "tune_network",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
+from scipy.special import log_softmax
 
 from cortune.errors import InputError
 from cortune.landscape.dissimilarity import (
-    AFFINITY_FLOOR,
     bhattacharyya,
     bhattacharyya_of_blocks,
-    mean_dissimilarity,
     with_references,
 )
 from cortune.landscape.embeddings import embed, principal_axes
@@ -30,14 +30,9 @@ from cortune.landscape.statistics import (
 SEEDS = st.integers(0, 2**31)
 
 
-def softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
 def random_predictions(seed, n_models=5, n_images=17, n_classes=4, spread=2.0):
     random = np.random.default_rng(seed)
-    return softmax(spread * random.standard_normal((n_models, n_images, n_classes)))
+    return log_softmax(spread * random.standard_normal((n_models, n_images, n_classes)), axis=-1)
 
 
 def random_distance(seed, n=8):
@@ -53,7 +48,7 @@ def random_distance(seed, n=8):
 
 def test_bernoulli_distance_in_closed_form():
     p, q = np.array([0.1, 0.5, 0.9]), np.array([0.4, 0.5, 0.2])
-    found = bhattacharyya(np.stack([np.stack([x, 1 - x], axis=1) for x in (p, q)])).distance
+    found = bhattacharyya(np.log(np.stack([np.stack([x, 1 - x], axis=1) for x in (p, q)])))
     expected = -np.log(np.sqrt(p * q) + np.sqrt((1 - p) * (1 - q))).mean()
     np.testing.assert_allclose(found, [[0, expected], [expected, 0]], rtol=1e-14)
 
@@ -62,8 +57,8 @@ def test_gaussian_distance_in_closed_form():
     """Finely binned normal densities: D = d² / 4(s² + t²) + ½ ln((s² + t²) / 2st)."""
     grid = np.linspace(-30, 30, 60_001)
     (mean, s), (other, t) = (0.3, 1.0), (2.0, 1.7)
-    densities = np.stack([stats.norm.pdf(grid, mean, s), stats.norm.pdf(grid, other, t)])
-    found = bhattacharyya((densities / densities.sum(1, keepdims=True))[:, None]).distance
+    logs = np.stack([stats.norm.logpdf(grid, mean, s), stats.norm.logpdf(grid, other, t)])
+    found = bhattacharyya(log_softmax(logs, axis=1)[:, None])
     pooled = s**2 + t**2
     expected = (mean - other) ** 2 / (4 * pooled) + np.log(pooled / (2 * s * t)) / 2
     assert found[0, 1] == pytest.approx(expected, rel=1e-9)
@@ -71,66 +66,84 @@ def test_gaussian_distance_in_closed_form():
 
 @given(seed=SEEDS)
 def test_distance_is_the_definition(seed):
-    p = random_predictions(seed)
+    logs = random_predictions(seed)
+    p = np.exp(logs)
     direct = -np.log(np.sqrt(p[:, None] * p[None]).sum(-1)).mean(-1)
-    found = bhattacharyya(p)
-    np.testing.assert_allclose(found.distance, direct, atol=1e-13)
-    assert np.array_equal(found.distance, found.distance.T)
-    assert not np.diag(found.distance).any() and (found.distance >= 0).all()
-    assert found.n_floored == 0
+    found = bhattacharyya(logs)
+    np.testing.assert_allclose(found, direct, atol=1e-13)
+    assert np.array_equal(found, found.T)
+    assert not np.diag(found).any() and (found >= 0).all()
+
+
+@given(seed=SEEDS, spread=st.sampled_from([1.0, 100.0, 3000.0]))
+def test_surer_than_there_are_numbers_is_exact(seed, spread):
+    """Against 60 digits; single precision has no probability below e^-104, double below e^-745."""
+    logs = random_predictions(seed, n_models=3, n_images=4, spread=spread)
+    labels = np.random.default_rng(seed).integers(0, 4, 4)
+    found = bhattacharyya(with_references(logs, labels))
+    with mpmath.workdps(60):
+        models = [[[mpmath.exp(x) for x in image] for image in model] for model in logs.tolist()]
+        models.append([[mpmath.mpf(int(c == label)) for c in range(4)] for label in labels])
+        models.append([[mpmath.mpf(1) / 4] * 4] * 4)
+
+        def distance(u, v):
+            # Rows are normalised, as the definition asks of distributions.
+            total = mpmath.mpf(0)
+            for p, q in zip(u, v, strict=True):
+                affinity = sum(mpmath.sqrt(a * b) for a, b in zip(p, q, strict=True))
+                total += mpmath.log(affinity / mpmath.sqrt(sum(p) * sum(q)))
+            return float(-total / 4)
+
+        expected = [[distance(u, v) for v in models] for u in models]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
 @given(seed=SEEDS, cut=st.integers(1, 16), memory_mb=st.sampled_from([1e-9, 1e-3, 100]))
 def test_order_and_blocks_of_images_do_not_matter(seed, cut, memory_mb):
-    p = random_predictions(seed)
-    expected = bhattacharyya(p).distance
+    p = random_predictions(seed, spread=[2.0, 2000.0][seed % 2])
+    expected = bhattacharyya(p)
+    close = {"atol": 1e-13, "rtol": 1e-13}
     order = np.random.default_rng(seed).permutation(p.shape[1])
     blocks = [p[:, order[cut:]], p[:, order[:cut]]]
     found = bhattacharyya_of_blocks(blocks, memory_mb=memory_mb)
-    np.testing.assert_allclose(found.distance, expected, atol=1e-13)
-    np.testing.assert_allclose(bhattacharyya(p, memory_mb=memory_mb).distance, expected, atol=1e-13)
+    np.testing.assert_allclose(found, expected, **close)
+    np.testing.assert_allclose(bhattacharyya(p, memory_mb=memory_mb), expected, **close)
     models = np.random.default_rng(seed).permutation(len(p))
-    permuted = bhattacharyya(p[models]).distance
-    np.testing.assert_allclose(permuted, expected[np.ix_(models, models)], atol=1e-13)
+    permuted = bhattacharyya(p[models])
+    np.testing.assert_allclose(permuted, expected[np.ix_(models, models)], **close)
 
 
 def test_single_precision_makes_no_distance():
     p = random_predictions(0, n_images=200, n_classes=50).astype(np.float32)
-    twice = bhattacharyya(np.concatenate([p, p])).distance
+    twice = bhattacharyya(np.concatenate([p, p]))
     assert np.abs(np.diag(twice, len(p))).max() < 1e-15
-    assert (bhattacharyya(np.repeat(p[:1], 3, axis=0)).distance < 1e-15).all()
+    assert (bhattacharyya(np.repeat(p[:1], 3, axis=0)) < 1e-15).all()
 
 
 def test_truth_and_ignorance_in_closed_form():
-    p, labels = random_predictions(1), np.random.default_rng(2).integers(0, 4, 17)
-    distance = bhattacharyya(with_references(p, labels)).distance
-    of_true = p[:, np.arange(17), labels]
-    np.testing.assert_allclose(distance[:-2, -2], -np.log(of_true).mean(1) / 2, rtol=1e-12)
-    uniform = -np.log(np.sqrt(p / 4).sum(-1)).mean(1)
+    logs, labels = random_predictions(1), np.random.default_rng(2).integers(0, 4, 17)
+    distance = bhattacharyya(with_references(logs, labels))
+    of_true = logs[:, np.arange(17), labels]
+    np.testing.assert_allclose(distance[:-2, -2], -of_true.mean(1) / 2, rtol=1e-12)
+    uniform = -np.log(np.sqrt(np.exp(logs) / 4).sum(-1)).mean(1)
     np.testing.assert_allclose(distance[:-2, -1], uniform, rtol=1e-12)
     assert distance[-2, -1] == pytest.approx(np.log(4) / 2)
 
 
-def test_disjoint_predictions_are_finite_and_counted():
-    p = np.array([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]], [[0.0, 1.0], [1.0, 0.0]]])
-    found = bhattacharyya(p)
-    assert found.n_floored == 2  # models 0 and 1, 0 and 2, both on image 0
-    assert found.distance[0, 1] == pytest.approx(-np.log(AFFINITY_FLOOR) / 2)
-    assert found.distance[1, 2] == pytest.approx(np.log(2) / 4)
-    assert mean_dissimilarity([found, found]).n_floored == 4
+def test_predictions_without_a_class_in_common_are_refused():
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.array([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]]))
+    with pytest.raises(InputError, match="no class in common"):
+        bhattacharyya(logs)
 
 
-def test_mean_over_probes():
-    one, two = bhattacharyya(random_predictions(0)), bhattacharyya(random_predictions(1))
-    expected = (one.distance + two.distance) / 2
-    np.testing.assert_allclose(mean_dissimilarity([one, two]).distance, expected)
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -0.1, 0.9])
-def test_what_is_no_distribution_is_refused(bad):
+@pytest.mark.parametrize(
+    ("bad", "match"), [(np.nan, "infinite"), (np.inf, "infinite"), (0.1, "sum to 1")]
+)
+def test_what_is_no_distribution_is_refused(bad, match):
     p = random_predictions(0)
     p[1, 3, 2] = bad
-    with pytest.raises(InputError, match="sum to 1"):
+    with pytest.raises(InputError, match=match):
         bhattacharyya(p)
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import log_softmax
 
 from cortune.artifacts import hdf5_writer, read_provenance
 from cortune.errors import InputError
@@ -40,19 +41,18 @@ MODELS = (
 
 
 def predict(model, probe="scenes"):
-    """Return probabilities that know the truth, the network's ROI and some noise."""
+    """Return log-probabilities that know the truth, the network's ROI and some noise."""
     random = np.random.default_rng([len(probe), *model.model.encode()])
     logits = 0.4 * random.standard_normal((N, CLASSES))
     logits[np.arange(N), LABELS] += 1.5
     if model.roi:
         logits += np.random.default_rng([*model.roi.encode()]).standard_normal((N, CLASSES))
-    p = np.exp(logits)
-    return (p / p.sum(1, keepdims=True)).astype(np.float32)
+    return log_softmax(logits, axis=1).astype(np.float32)
 
 
 def write(folder, model, probe="scenes", **changes):
     path = folder / f"{probe}_{model.model}.h5"
-    arrays = {"probabilities": predict(model, probe), "labels": LABELS}
+    arrays = {"log_probabilities": predict(model, probe), "labels": LABELS}
     arrays |= {"identities": np.array([f"coco:{i}".encode() for i in range(N)])} | changes
     with hdf5_writer(path, PROVENANCE) as file:
         for name, values in arrays.items():
@@ -70,7 +70,7 @@ def outputs(folder):
 
 def expected_distance(models, probe="scenes"):
     p = np.stack([predict(model, probe) for model in models])
-    return bhattacharyya(with_references(p, LABELS)).distance
+    return bhattacharyya(with_references(p, LABELS))
 
 
 @pytest.fixture
@@ -133,12 +133,12 @@ def test_blocks_read_every_image_once(paths):
     [
         ({"identities": np.array([f"coco:{N - i}".encode() for i in range(N)])}, "another order"),
         ({"identities": None, "test_rows": np.arange(N)}, "identities or test_rows"),
-        ({"identities": None}, "data sets labels, probabilities"),
+        ({"identities": None}, "data sets labels, log_probabilities"),
         ({"labels": (LABELS + 1) % CLASSES}, "labels of the test images"),
         ({"labels": LABELS + 1}, "below the number of classes"),
         ({"labels": LABELS[1:]}, "59 labels"),
-        ({"probabilities": np.full((N, 8), 0.125, np.float32)}, "other classes"),
-        ({"probabilities": np.full((N, CLASSES), np.nan, np.float32)}, "probe scenes"),
+        ({"log_probabilities": np.full((N, 8), np.log(0.125), np.float32)}, "other classes"),
+        ({"log_probabilities": np.full((N, CLASSES), np.nan, np.float32)}, "probe scenes"),
     ],
 )
 def test_predictions_that_do_not_fit_are_named(tmp_path, paths, changes, message):

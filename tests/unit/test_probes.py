@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -18,6 +18,7 @@ from cortune.networks.backbones import build_backbone, normalise
 from cortune.networks.device import choose_runtime
 from cortune.networks.layers import captured_layers
 from cortune.networks.store import save_network
+from cortune.probes.linear import choose_penalty, penalty_folds
 from cortune.probes.prepare import central_square, stratified_test
 from cortune.probes.sources import ProbeSource, labelled, probe_source, sources
 from cortune.simulate.scenes import labelled_scenes
@@ -302,11 +303,52 @@ def test_folded_weights_are_those_of_the_pipeline(n_classes):
     oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, labels)
     found = probes.fit_probe(x, labels)
     assert found.converged and found.n_iter == oracle[-1].n_iter_[0]
-    np.testing.assert_allclose(found.probabilities(x), oracle.predict_proba(x), atol=2e-6)
+    np.testing.assert_allclose(found.log_probabilities(x), oracle.predict_log_proba(x), atol=1e-5)
     logits = x.astype(np.float64) @ found.weights.T + found.bias
     raw = oracle.decision_function(x)
     expected = raw if n_classes > 2 else np.stack([-raw, raw], 1) / 2
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [1.0, 4.0, 30.0])
+def test_the_penalty_is_that_of_scikit_learns_cross_validation(noise):
+    random = np.random.default_rng(3)
+    labels = np.arange(150) % 3
+    x = 3 * np.eye(20)[labels] + noise * random.normal(size=(150, 20))
+    penalties = [1000.0, 0.1, 1.0, 10.0, 100.0]
+    folds = penalty_folds(labels, seed=5)
+    assert all(np.ptp(np.bincount(folds[labels == c])) <= 1 for c in range(3))
+    scaled = StandardScaler().fit_transform(x)
+    oracle = LogisticRegressionCV(
+        Cs=1 / np.sort(penalties)[::-1],
+        cv=[(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in range(3)],
+        scoring="neg_log_loss",
+        max_iter=1000,
+        l1_ratios=(0,),
+        use_legacy_attributes=False,
+    ).fit(scaled, labels)
+    found = choose_penalty(scaled, labels, penalties, seed=5)
+    assert found == pytest.approx(1 / oracle.C_)
+    fitted = probes.fit_probe(x.astype(np.float32), labels, penalties=penalties, seed=5)
+    assert fitted.penalty == found
+    ours = np.exp(fitted.log_probabilities(x))
+    np.testing.assert_allclose(ours, oracle.predict_proba(scaled), atol=0.02)
+
+
+def test_a_penalty_is_chosen_where_classes_have_an_image_or_two():
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    for labels in ([0, 0, 1, 1, 2], [0, 1, 2, 3, 4]):
+        found = probes.fit_probe(x, np.array(labels), penalties=(1.0, 100.0))
+        assert found.penalty in (1.0, 100.0)
+        assert np.isfinite(found.log_probabilities(x)).all()
+
+
+def test_the_sure_do_not_underflow():
+    """Logits of thousands: p(true) is 0 in single precision, its logarithm is not."""
+    linear = probes.LinearProbe(np.array([[2000.0], [-1000.0], [0.0]]), np.zeros(3), 1.0, 1, True)
+    logs = linear.log_probabilities(np.array([[1.0]]))
+    np.testing.assert_allclose(logs, [[0, -3000, -2000]])
+    assert np.exp(logs.astype(np.float32))[0, 1] == 0
 
 
 def test_what_has_not_converged_says_so():
@@ -366,11 +408,13 @@ def test_probe_is_the_regression_of_the_raw_features(probed):
     oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     oracle.fit(x[~images.test], images.labels[~images.test])
     found = probes.read_probe_result(jobs[1].output)
-    np.testing.assert_allclose(found.probabilities, oracle.predict_proba(x[images.test]), atol=1e-3)
+    np.testing.assert_allclose(
+        found.log_probabilities, oracle.predict_log_proba(x[images.test]), atol=1e-2
+    )
     np.testing.assert_array_equal(found.test_rows, np.flatnonzero(images.test))
     np.testing.assert_array_equal(found.labels, images.labels[images.test])
     np.testing.assert_allclose(
-        found.linear.probabilities(x[images.test]), found.probabilities, atol=1e-4
+        found.linear.log_probabilities(x[images.test]), found.log_probabilities, atol=1e-3
     )
     assert found.label.roi == "V1v" and found.classes == images.classes
 
@@ -383,7 +427,7 @@ def test_probes_are_tabulated(probed):
     assert list(table["subject"]) == ["", "subj01"]
     for job, row in zip(jobs, table.itertuples(), strict=True):
         found = probes.read_probe_result(job.output)
-        share = (found.probabilities.argmax(1) == images.labels[images.test]).mean()
+        share = (found.log_probabilities.argmax(1) == images.labels[images.test]).mean()
         assert row.accuracy == pytest.approx(share)
         assert row.ci_low < share < row.ci_high
         assert (row.n_classes, row.n_test, row.n_train) == (

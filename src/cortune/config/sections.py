@@ -391,8 +391,13 @@ class Probe(Section):
     """How many scenes (`scenes` only)."""
     n_classes: Classes | None = None
     """Object classes of the scenes (`scenes` only)."""
-    penalty: Positive = 1.0
-    """L2 penalty of the regression, as a multiple of scikit-learn's default."""
+    penalties: Annotated[list[Positive], *Distinct] = Field(
+        default=[1.0, 10.0, 100.0, 1000.0, 10000.0], min_length=1
+    )
+    """L2 penalties of the regression, as multiples of scikit-learn's default. Of several, each
+    network has the one with the lowest log loss in cross-validation over the images it is fitted
+    on: too weak a penalty makes a classifier surer than it can be, which moves its network away
+    from the truth in the landscape."""
     max_iter: Count = 1000
     """Iterations of the regression at most; the table says whether it converged."""
 

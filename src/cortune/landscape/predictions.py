@@ -2,12 +2,12 @@
 
 One HDF5 artifact per probe and model, with
 
-==================  ======================  ==============================================
-``probabilities``   (n_test, n_classes)     float32; each row sums to 1
-``labels``          (n_test,)               integer, the true classes from 0
-``identities``      (n_test,)               UTF-8 names of the images; or ``test_rows``,
-                                            integers, their rows in the probe's data set
-==================  ======================  ==============================================
+=====================  ===================  ===================================================
+``log_probabilities``  (n_test, n_classes)  float32, natural logarithms of what sums to 1
+``labels``             (n_test,)            integer, the true classes from 0
+``identities``         (n_test,)            UTF-8 names of the images; or ``test_rows``, integers,
+                                            their rows in the probe's data set
+=====================  ===================  ===================================================
 
 and text attributes ``probe``, ``model`` (a name of its own), ``subject``, ``hemisphere``,
 ``roi``, ``method`` and ``replicate``, empty where a model has none (the untuned network has no
@@ -75,7 +75,7 @@ class Predictions:
     n_classes: int
 
     def blocks(self, memory_mb: float) -> Iterator[Floats]:
-        """Read probabilities of some images at a time, truth and ignorance appended.
+        """Read log-probabilities of some images at a time, truth and ignorance appended.
 
         Yields
         ------
@@ -88,12 +88,12 @@ class Predictions:
             block = np.empty((len(self.models), rows.stop - at, self.n_classes), dtype=np.float32)
             for index, path in enumerate(self.paths):
                 with hdf5_reader(path) as file:
-                    block[index] = file["probabilities"][rows]
+                    block[index] = file["log_probabilities"][rows]
             yield with_references(block, self.labels[rows])
 
 
 def open_predictions(paths: Sequence[PathLike]) -> list[Predictions]:
-    """Check predictions and sort them by probe and model, without reading probabilities.
+    """Check predictions and sort them by probe and model, without reading log-probabilities.
 
     Parameters
     ----------
@@ -194,14 +194,14 @@ _WHAT = {
 def _read_test_set(path: Path) -> dict[str, Any]:
     with hdf5_reader(path) as file:
         kind = next((name for name in ("identities", "test_rows") if name in file), None)
-        if kind is None or "probabilities" not in file or "labels" not in file:
+        if kind is None or "log_probabilities" not in file or "labels" not in file:
             raise InputError(
                 path,
                 f"data sets {', '.join(file) or 'none'}",
-                "probabilities, labels and identities or test_rows",
+                "log_probabilities, labels and identities or test_rows",
                 _AGAIN,
             )
-        shape, labels, images = file["probabilities"].shape, file["labels"][()], file[kind][()]
+        shape, labels, images = file["log_probabilities"].shape, file["labels"][()], file[kind][()]
     if (
         len(shape) != 2
         or not labels.size
@@ -212,7 +212,7 @@ def _read_test_set(path: Path) -> dict[str, Any]:
     ):
         raise InputError(
             path,
-            f"probabilities of shape {shape}, {labels.size} labels, {len(images)} {kind}",
+            f"log_probabilities of shape {shape}, {labels.size} labels, {len(images)} {kind}",
             "a row per test image, and a label from 0 below the number of classes",
             _AGAIN,
         )

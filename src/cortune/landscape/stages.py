@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,13 +10,7 @@ import numpy as np
 
 from cortune.artifacts import PathLike, write_csv
 from cortune.errors import InputError
-from cortune.landscape.dissimilarity import (
-    AFFINITY_FLOOR,
-    Dissimilarity,
-    Floats,
-    bhattacharyya_of_blocks,
-    mean_dissimilarity,
-)
+from cortune.landscape.dissimilarity import Floats, bhattacharyya_of_blocks
 from cortune.landscape.embeddings import N_AXES, Space, embed
 from cortune.landscape.inpca import InPCA, inpca
 from cortune.landscape.predictions import REFERENCE_MODELS, Model, open_predictions
@@ -26,8 +19,6 @@ from cortune.versions import Provenance
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_log = logging.getLogger(__name__)
 
 
 class LandscapeTables(Protocol):
@@ -82,7 +73,7 @@ def embed_networks(
     Raises
     ------
     InputError
-        If the files do not fit together, or hold no probabilities.
+        If the files do not fit together, or hold no log-probabilities.
     """
     models, distance = compare_predictions(predictions, settings.memory_mb)
     spaces = embed(distance, settings.methods, provenance.seed)
@@ -115,10 +106,10 @@ def compare_predictions(
     Raises
     ------
     InputError
-        If the files do not fit together, or hold no probabilities.
+        If the files do not fit together, or hold no log-probabilities.
     """
     probes = open_predictions(predictions)
-    found: list[Dissimilarity] = []
+    found: list[Floats] = []
     for probe in probes:
         try:
             blocks = probe.blocks(memory_mb)
@@ -126,15 +117,7 @@ def compare_predictions(
         except InputError as error:
             where = f"{error.where} of probe {probe.probe}, in or beside {probe.paths[0]}"
             raise InputError(where, error.found, error.expected, error.cure) from error
-    mean = mean_dissimilarity(found)
-    if mean.n_floored:
-        _log.warning(
-            "In %d comparisons of two models on one image they share no class that either "
-            "finds possible; each counts as %.1f nats.",
-            mean.n_floored,
-            -np.log(AFFINITY_FLOOR),
-        )
-    return [*probes[0].models, *REFERENCE_MODELS], mean.distance
+    return [*probes[0].models, *REFERENCE_MODELS], np.mean(found, axis=0)
 
 
 def dissimilarity_table(models: Sequence[Model], distance: Floats) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from cortune.stages.transfer import others
 from cortune.tuning.methods import METHODS
 
 _TRAINING = 3  # a training step costs three forward passes
-_SOLVER_STEPS = 100  # of logistic regression; most need fewer
+_SOLVER_STEPS = 300  # of logistic regression, over folds and penalties; most need fewer
 _MAPS = 9  # of a network that are kept: the mean and examples
 _GRAYORDINATES, _FSAVERAGE = 59_412, 163_842
 _MASKS = 14  # files of a simulated subject's ROIs on fsaverage, eight bytes per vertex

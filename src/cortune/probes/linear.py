@@ -17,9 +17,12 @@ from cortune.errors import InputError
 from cortune.features import extract_layers
 from cortune.networks.device import Runtime
 from cortune.probes.prepare import ProbeImages
+from cortune.seeds import rng
 from cortune.versions import Provenance
 
 Floats = NDArray[np.float64]
+N_FOLDS = 3
+"""In which the penalty is chosen."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class LinearProbe:
     weights : array (n_classes, n_features), float64
     bias : array (n_classes,), float64
         Logits are ``weights @ x + bias`` for raw features x.
+    penalty : float
+        The L2 penalty, as a multiple of scikit-learn's default.
     n_iter : int
         Iterations of L-BFGS.
     converged : bool
@@ -72,15 +77,16 @@ class LinearProbe:
 
     weights: Floats
     bias: Floats
+    penalty: float
     n_iter: int
     converged: bool
 
-    def probabilities(self, features: NDArray[np.floating]) -> Floats:
-        """Return class probabilities (n_images, n_classes) of raw features."""
-        from scipy.special import softmax
+    def log_probabilities(self, features: NDArray[np.floating]) -> Floats:
+        """Return logarithms of class probabilities (n_images, n_classes) of raw features."""
+        from scipy.special import log_softmax
 
         logits = np.asarray(features, np.float64) @ self.weights.T + self.bias
-        return np.asarray(softmax(logits, axis=1))
+        return np.asarray(log_softmax(logits, axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,7 @@ class ProbeResult:
     probe, layer : str
     classes : tuple of str
     linear : LinearProbe
-    probabilities : array (n_test, n_classes), float32
+    log_probabilities : array (n_test, n_classes), float32
     labels : array (n_test,), int64
     test_rows : array (n_test,), int64
         Rows of the probe's cache.
@@ -105,7 +111,7 @@ class ProbeResult:
     layer: str
     classes: tuple[str, ...]
     linear: LinearProbe
-    probabilities: NDArray[np.float32]
+    log_probabilities: NDArray[np.float32]
     labels: NDArray[np.int64]
     test_rows: NDArray[np.int64]
     n_train: int
@@ -113,15 +119,16 @@ class ProbeResult:
     @property
     def n_correct(self) -> int:
         """Test images whose most probable class is their own."""
-        return int((self.probabilities.argmax(1) == self.labels).sum())
+        return int((self.log_probabilities.argmax(1) == self.labels).sum())
 
 
 def fit_probe(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     *,
-    penalty: float = 1.0,
+    penalties: Sequence[float] = (1.0,),
     max_iter: int = 1000,
+    seed: int = 0,
 ) -> LinearProbe:
     """Standardise features, fit multinomial logistic regression, and fold the two.
 
@@ -130,9 +137,13 @@ def fit_probe(
     features : array (n_images, n_features)
     labels : array (n_images,)
         Every class from 0 to ``n_classes - 1`` at least once.
-    penalty : float
-        L2 penalty as a multiple of scikit-learn's default, whose ``C`` is its inverse.
+    penalties : sequence of float
+        L2 penalties as multiples of scikit-learn's default, whose ``C`` is the inverse. Of
+        several, the one with the lowest log loss over folds of these images is taken
+        (:func:`choose_penalty`).
     max_iter : int
+    seed : int
+        Draws the folds.
 
     Raises
     ------
@@ -151,16 +162,78 @@ def fit_probe(
             "Tune the network again with a lower learning rate.",
         )
     scaler = StandardScaler().fit(features)
+    scaled = scaler.transform(features)
+    penalty = choose_penalty(scaled, labels, penalties, max_iter, seed)
     model = LogisticRegression(C=1 / penalty, max_iter=max_iter)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(scaler.transform(features), labels)
+        model.fit(scaled, labels)
     converged = not any(issubclass(w.category, ConvergenceWarning) for w in caught)
     weights, bias = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
     if len(weights) == 1:  # two classes share one logit
         weights, bias = np.vstack([-weights, weights]) / 2, np.array([-bias[0], bias[0]]) / 2
     weights = weights / scaler.scale_
-    return LinearProbe(weights, bias - weights @ scaler.mean_, int(model.n_iter_.max()), converged)
+    n_iter = int(model.n_iter_.max())
+    return LinearProbe(weights, bias - weights @ scaler.mean_, penalty, n_iter, converged)
+
+
+def choose_penalty(
+    scaled: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    penalties: Sequence[float],
+    max_iter: int = 1000,
+    seed: int = 0,
+) -> float:
+    """Return the penalty with the lowest log loss on images that a fit did not see.
+
+    From the strongest penalty on, each fit starts at the last one's weights, until the loss
+    rises: fits under weak penalties are the long ones, and their loss only grows.
+
+    Parameters
+    ----------
+    scaled : array (n_images, n_features)
+        Standardised features.
+    labels : array (n_images,)
+    penalties : sequence of float
+    max_iter, seed
+        As for :func:`fit_probe`.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    strongest, *others = sorted(penalties, reverse=True)
+    folds = penalty_folds(labels, seed)
+    splits = []
+    for fold in range(N_FOLDS):
+        train = folds != fold
+        # A class of which this fold has the only image cannot be told by its fit.
+        held_out = ~train & np.isin(labels, labels[train])
+        if held_out.any() and len(np.unique(labels[train])) > 1:
+            splits.append((train, held_out, LogisticRegression(max_iter=max_iter, warm_start=True)))
+    best, least = strongest, np.inf
+    for penalty in [strongest, *others] if others and splits else []:
+        loss = 0.0
+        for train, held_out, model in splits:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.set_params(C=1 / penalty).fit(scaled[train], labels[train])
+            known = np.searchsorted(model.classes_, labels[held_out])
+            logs = model.predict_log_proba(scaled[held_out])
+            loss -= float(logs[np.arange(len(known)), known].sum())
+        if loss >= least:
+            break
+        best, least = penalty, loss
+    return best
+
+
+def penalty_folds(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the fold of each image, 0 to 2; each class is spread evenly over them."""
+    random = rng(seed, "probe", "penalty")
+    folds = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        folds[rows] = (np.arange(len(rows)) + label) % N_FOLDS
+    return folds
 
 
 def probe_networks(
@@ -171,7 +244,7 @@ def probe_networks(
     *,
     probe: str,
     layer: str,
-    penalty: float = 1.0,
+    penalties: Sequence[float] = (1.0,),
     max_iter: int = 1000,
     batch_size: int = 128,
 ) -> None:
@@ -180,18 +253,19 @@ def probe_networks(
     Parameters
     ----------
     jobs : sequence of ProbeJob
-        Each output is an HDF5 file: ``probabilities`` (n_test, n_classes) float32,
+        Each output is an HDF5 file: ``log_probabilities`` (n_test, n_classes) float32,
         ``labels`` and ``test_rows`` (n_test,), ``weights`` (n_classes, n_features) and
         ``bias`` (n_classes,) of the raw features, ``classes``, and the label of the
         network, the probe, the layer and the fit as attributes.
     images : ProbeImages
     provenance : Provenance
+        Its seed draws the folds in which the penalty is chosen.
     runtime : Runtime
     probe : str
         Name of the probe.
     layer : str
         Layer whose features are classified.
-    penalty, max_iter
+    penalties, max_iter
         As for :func:`fit_probe`.
     batch_size : int
 
@@ -215,10 +289,15 @@ def probe_networks(
             batch_size=batch_size,
         )[layer]
         linear = fit_probe(
-            features[:n_train], images.labels[train], penalty=penalty, max_iter=max_iter
+            features[:n_train],
+            images.labels[train],
+            penalties=penalties,
+            max_iter=max_iter,
+            seed=provenance.seed,
         )
         with hdf5_writer(job.output, provenance) as file:
-            file["probabilities"] = linear.probabilities(features[n_train:]).astype(np.float32)
+            logs = linear.log_probabilities(features[n_train:])
+            file["log_probabilities"] = logs.astype(np.float32)
             file["labels"] = images.labels[test]
             file["test_rows"] = test
             file["weights"] = linear.weights
@@ -229,6 +308,7 @@ def probe_networks(
                 probe=probe,
                 layer=layer,
                 n_train=n_train,
+                penalty=linear.penalty,
                 n_iter=linear.n_iter,
                 converged=linear.converged,
             )
@@ -266,14 +346,14 @@ def read_probe_result(path: PathLike) -> ProbeResult:
     """
     with network_artifact(path, "probe", "probe_network") as (file, label):
         attrs = file.attrs
-        n_iter, converged = int(attrs["n_iter"]), bool(attrs["converged"])
+        fit = float(attrs["penalty"]), int(attrs["n_iter"]), bool(attrs["converged"])
         return ProbeResult(
             label,
             str(attrs["probe"]),
             str(attrs["layer"]),
             tuple(np.char.decode(file["classes"][:], "utf-8").tolist()),
-            LinearProbe(file["weights"][:], file["bias"][:], n_iter, converged),
-            file["probabilities"][:],
+            LinearProbe(file["weights"][:], file["bias"][:], *fit),
+            file["log_probabilities"][:],
             file["labels"][:],
             file["test_rows"][:],
             int(attrs["n_train"]),

@@ -19,6 +19,7 @@ COLUMNS = (
     "accuracy",
     "ci_low",
     "ci_high",
+    "penalty",
     "n_iter",
     "converged",
 )
@@ -61,6 +62,7 @@ def tabulate_probes(artifacts: Iterable[PathLike], path: PathLike, provenance: P
                 "accuracy": result.n_correct / n_test,
                 "ci_low": low,
                 "ci_high": high,
+                "penalty": result.linear.penalty,
                 "n_iter": result.linear.n_iter,
                 "converged": result.linear.converged,
             }

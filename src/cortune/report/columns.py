@@ -250,7 +250,7 @@ TABLES: dict[str, Table] = {
         "probe and network",
         (
             *("probe", "model", *_UNIT, "replicate", "layer", "n_classes", "n_train", "n_test"),
-            *("accuracy", "ci_low", "ci_high", "n_iter", "converged"),
+            *("accuracy", "ci_low", "ci_high", "penalty", "n_iter", "converged"),
         ),
         "What a network was tuned to is empty where it does not apply.",
         own={
@@ -260,6 +260,8 @@ TABLES: dict[str, Table] = {
             "n_test": "Images that it is scored on.",
             "accuracy": "Share of test images classified correctly.",
             "ci_low": "Lower end of Wilson's 95 % interval.",
+            "penalty": "L2 penalty: of `probes.<name>.penalties` the one with the lowest log loss "
+            "in cross-validation over the images fitted on.",
             "n_iter": "Iterations of the fit.",
             "converged": "Whether the fit ended before `probes.<name>.max_iter`.",
         },

@@ -17,7 +17,7 @@ def _has_landscape(project: Project) -> bool:
 
 
 @stage(
-    number=2,
+    number=3,
     reads=("seed", "landscape"),
     inputs={"probes": PROBED},
     outputs={

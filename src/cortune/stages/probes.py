@@ -101,9 +101,14 @@ def together(project: Project, address: Address) -> list[Address]:
 
 
 @stage(
-    number=2,
+    number=3,
     entities=("probe", *OF_NETWORK),
-    reads=("probes.{probe}.layer", "probes.{probe}.penalty", "probes.{probe}.max_iter"),
+    reads=(
+        "seed",
+        "probes.{probe}.layer",
+        "probes.{probe}.penalties",
+        "probes.{probe}.max_iter",
+    ),
     inputs={
         "networks": From(NETWORK, "network", together),
         "images": From("prepare_probe", "images"),
@@ -117,13 +122,14 @@ def together(project: Project, address: Address) -> list[Address]:
                 **LABEL,
                 "@layer": "The layer that is classified.",
                 "@n_train": "Images that the classifier is fitted on.",
+                "@penalty": "L2 penalty that was chosen.",
                 "@n_iter": "Iterations of the fit.",
                 "@converged": "Whether it ended before `max_iter`.",
                 "classes": "Names of the C classes.",
                 "weights": "(C, features) Of the features as they are: standardisation is folded "
                 "in.",
                 "bias": "(C)",
-                "probabilities": "(n, C) Of the classes, on test images.",
+                "log_probabilities": "(n, C) Logarithms of the classes', on test images.",
                 "labels": "(n) Their classes.",
                 "test_rows": "(n) Their rows in the probe's `images.npy`.",
             },
@@ -151,7 +157,7 @@ def probe_network(job: Job) -> None:
         runtime,
         probe=probe,
         layer=settings.layer,
-        penalty=settings.penalty,
+        penalties=settings.penalties,
         max_iter=settings.max_iter,
         batch_size=config.features.batch_size,
     )
@@ -171,7 +177,7 @@ def has_probes(project: Project) -> bool:
 
 
 @stage(
-    number=2,
+    number=3,
     inputs={"probes": PROBED},
     outputs={"table": table("probes.csv", "Probes")},
     when=has_probes,
