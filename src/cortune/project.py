@@ -114,7 +114,7 @@ class Project:
         wanted = self.config.datasets[dataset].subjects
         if wanted != "all":
             return list(wanted)
-        found: list[str] = self.look(f"subjects {dataset}", self.reader(dataset).subjects)
+        found: list[str] = self.look(f"subjects {dataset}", self.reader(dataset).usable)
         return found
 
     def roi_sizes(self, dataset: str, subject: str, hemisphere: str) -> dict[str, int]:

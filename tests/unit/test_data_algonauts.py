@@ -95,6 +95,13 @@ def test_both_trees_give_what_was_written(tree: Tree) -> None:
         np.testing.assert_array_equal(responses.mesh_vertices, np.nonzero(challenge)[0])
 
 
+def test_ceilings_may_be_shares(tree: Tree) -> None:
+    percent = np.load(tree.ceilings["lh"])
+    np.save(tree.ceilings["lh"], percent / 100)
+    found = open_dataset("algonauts2023", tree.root).responses("subj01", "lh").noise_ceiling
+    np.testing.assert_allclose(found, percent / 100, rtol=1e-6)
+
+
 def test_rois_are_the_labels_of_every_family(tree: Tree) -> None:
     reader = open_dataset("algonauts2023", tree.root)
     for hemisphere in ("lh", "rh"):

@@ -25,6 +25,7 @@ from nod_tree import (
     write_maps,
     write_tree,
 )
+from PIL import Image
 from scipy.io import savemat
 from scipy.stats import zscore
 
@@ -478,6 +479,67 @@ def test_the_cure_for_missing_fits_works(tree: NodTree) -> None:
     reader = NodReader(tree.root, top_vertices=None)
     assert reader.problems("all", "all") == []
     assert tree.fits not in reader.sources(SUBJECT, "lh")
+
+
+def test_all_subjects_are_those_with_fits(tree: NodTree, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tree.results.parent
+    shutil.copytree(folder, other := folder.with_name("sub-10"))
+    shutil.rmtree(other / "results/ses-prf_task-prf")
+    reader = NodReader(tree.root)
+    assert reader.usable() == ["sub01"]
+    assert "1 subject without pRF fits, left out: sub10" in caplog.text
+    assert reader.subjects() == NodReader(tree.root, top_vertices=None).usable()
+    assert any("sub-01 to sub-09" in problem for problem in reader.problems(["sub10"], ["V1"]))
+
+
+def test_dangling_links_of_datalad_are_missing_files(
+    tree: NodTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    def dangle(path: Path) -> None:
+        path.unlink()
+        path.symlink_to(tree.root / ".git/annex/objects" / path.name)
+
+    dangle(tree.file(1))
+    dangle(tree.root / "stimuli" / tree.stimuli[1][0])
+    (problem,) = NodReader(tree.root).problems("all", ["V1"])
+    assert "1 missing picture" in problem and f"`datalad get {tree.root}/stimuli`" in problem
+    assert f"`datalad get {tree.results}/ses-*/*_beta.dscalar.nii`" in caplog.text
+    for path in (tree.fits, tree.support / "MMP_mpmLR32k.mat"):
+        dangle(path)
+        problems = NodReader(tree.root).problems(["sub01"], ["V1"])
+        assert any(f"`datalad get {path}`" in problem for problem in problems), problems
+
+
+def test_coco_sessions_are_read_by_name(template: NodTree, tree: NodTree) -> None:
+    """Events in the order of trials, with `n/a` between; maps in the order of names."""
+    names = [f"coco/{number:012d}.jpg" for number in (30, 10, 20)]
+    for number, order in ((1, [0, 1, 2]), (2, [2, 0, 1])):
+        name = f"ses-coco_task-coco_run-{number}"
+        values = tree.values[number - 1][:3]
+        short = sorted(path.split("/")[1] for path in names)
+        maps = short if number == 1 else ["#1", "#2", "#3"]
+        write_maps(tree.results / name / f"{name}_beta.dscalar.nii", maps, values)
+        shown = [names[row] for row in order]
+        rows = ["onset\tduration\ttrial_type\tresponse\tresponse_time\tcondition"]
+        for i, path in enumerate([shown[0], "n/a", *shown[1:], "n/a"]):
+            rows.append(f"{i}.014\t0.5\t{29.0 if path != 'n/a' else 'n/a'}\t0.0\t0.0\t{path}")
+        events = (
+            tree.root / f"sub-01/ses-coco/func/sub-01_ses-coco_task-coco_run-0{number}_events.tsv"
+        )
+        events.parent.mkdir(parents=True, exist_ok=True)
+        events.write_text("\n".join(rows) + "\n")
+    reader = NodReader(tree.root, sessions=["coco"])
+    (problem,) = reader.problems(["sub01"], ["V1"])
+    assert "3 missing pictures" in problem and "COCO" in problem
+    for index, name in enumerate(names):
+        Image.fromarray(np.full((8, 8, 3), index, np.uint8)).save(tree.root / "stimuli" / name)
+    assert reader.problems(["sub01"], ["V1"]) == []
+    responses = reader.responses("sub01", "lh")
+    assert responses.identities == ("coco:10", "coco:20", "coco:30")
+    columns = responses.vertices
+    parts = [tree.values[run][:3, columns] for run in (0, 1)]
+    wanted = np.mean([(part - part.mean(0)) / part.std(0) for part in parts], axis=0)
+    np.testing.assert_allclose(responses.values, wanted, atol=1e-5)
 
 
 def test_everything_wrong_is_said_at_once(tree: NodTree) -> None:

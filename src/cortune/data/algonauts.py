@@ -196,22 +196,23 @@ class AlgonautsReader(FamilyReader):
         return vertices
 
     def _noise_ceiling(self, subject: str, hemisphere: str, n_vertices: int) -> NDArray[np.float32]:
-        """Return the ceiling as a share of variance; the files hold percent."""
+        """Return the ceiling as a share of variance.
+
+        Files hold percent, or shares as the organisers' own code writes them: these have
+        nothing above 1.
+        """
         path = self._path("noise_ceiling", subject, hemisphere)
         if not path.exists():
             return np.full(n_vertices, np.nan, np.float32)
-        percent = load_array(path, kind="float", ndim=1)
-        self._check_length(path, len(percent), subject, hemisphere, n_vertices)
-        expected = "percent of the variance, 0 to 100, NaN where unknown"
-        wrong = int(np.count_nonzero((percent < 0) | (percent > 100)))
-        if wrong:
-            low, high = np.nanmin(percent), np.nanmax(percent)
+        ceiling = load_array(path, kind="float", ndim=1)
+        self._check_length(path, len(ceiling), subject, hemisphere, n_vertices)
+        if wrong := int(np.count_nonzero((ceiling < 0) | (ceiling > 100))):
+            low, high = np.nanmin(ceiling), np.nanmax(ceiling)
             found = f"{wrong} vertices out of range (from {low:.4g} to {high:.4g})"
+            expected = "percent (0 to 100) or shares (0 to 1) of the variance, NaN where unknown"
             raise InputError(path, found, expected, AS_DISTRIBUTED)
-        if 0 < np.nanmax(percent, initial=0) <= 1:
-            found = f"nothing above {np.nanmax(percent):.4g}, which looks like shares"
-            raise InputError(path, found, expected, "Multiply the ceilings by 100.")
-        return (percent / 100).astype(np.float32)
+        scale = 100 if np.nanmax(ceiling, initial=0) > 1 else 1
+        return (ceiling / scale).astype(np.float32)
 
     def _check_length(
         self, path: Path, n_found: int, subject: str, hemisphere: str, n_vertices: int

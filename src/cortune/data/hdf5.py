@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortune.artifacts import unreadable_hdf5
-from cortune.data.problems import AGAIN, CHECK_ROOT
+from cortune.data.problems import AGAIN, CHECK_ROOT, reason
 from cortune.errors import InputError
 from cortune.files import regular_file
 
@@ -41,8 +41,8 @@ def hdf5_array(path: str | Path, name: str, *, kind: str, ndim: int) -> Iterator
     expected = f"a {ndim}-d {kind} array {name!r}"
     try:
         file = h5py.File(regular_file(path), "r")
-    except FileNotFoundError:
-        raise InputError(path, "no file", "an HDF5 file", CHECK_ROOT) from None
+    except FileNotFoundError as error:
+        raise InputError(path, reason(error), "an HDF5 file", CHECK_ROOT) from None
     except OSError as error:
         raise unreadable_hdf5(path, error, f"an HDF5 file with {expected}", AGAIN) from None
     with file:

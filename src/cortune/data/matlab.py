@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cortune.data.problems import reason
 from cortune.errors import InputError
 from cortune.files import regular_file
 
@@ -35,8 +36,8 @@ def load_variables(path: Path, names: Sequence[str], expected: str, cure: str) -
             raise InputError(path, f"{size} bytes", f"{expected} of at most {MAX_BYTES}", cure)
         with path.open("rb") as file:
             return dict(loadmat(file, variable_names=list(names)))
-    except FileNotFoundError:
-        raise InputError(path, "no file", expected, cure) from None
+    except FileNotFoundError as error:
+        raise InputError(path, reason(error), expected, cure) from None
     except NotImplementedError:
         raise InputError(path, "a MATLAB 7.3 file", expected, "Save it with -v7.") from None
     # NameError: scipy names a variable that it has not set when a file says that data are of

@@ -30,7 +30,7 @@ from cortune.data.nod_files import (
 )
 from cortune.data.nod_trials import Run, coco_id, list_runs, locate, read_coco_table, trial_stimuli
 from cortune.data.npy import check_finite
-from cortune.data.problems import Problems, count, some
+from cortune.data.problems import Problems, count, datalad, some
 from cortune.data.readers import Reader, layout
 from cortune.data.records import Images, Responses
 from cortune.data.rois import HEMISPHERES
@@ -54,7 +54,8 @@ class NodReader(Reader):
     Subjects are called ``sub01`` and so on. ROIs are the 180 areas of the Glasser atlas by
     their plain names: V1, V2, V3, V4, FFC and so on. ``lh`` is the left cortex of the
     CIFTI files. Responses are z-scored per run and vertex; repeats of an image, if any, are
-    averaged. There is no noise ceiling, because an image is shown once. The root is the
+    averaged. There is no noise ceiling, because an image is shown once (those of the COCO
+    session, `sessions: [coco]`, in every run; their pictures are COCO's own). The root is the
     folder that holds ``sub-01``, ``stimuli``, ``supportfiles`` and ``derivatives``;
     `stim_info` is for stimuli that are named after an NSD id, such as ``nsd-00013.png``.
 
@@ -85,6 +86,26 @@ class NodReader(Reader):
                 "1 or more vertices, or null for all",
                 "Change the data set's top_vertices in the configuration.",
             )
+
+    def usable(self) -> list[str]:
+        """Return the subjects on disk; with `top_vertices`, those that have pRF fits.
+
+        Raises
+        ------
+        InputError
+            If none has.
+        """
+        present = self.subjects()
+        if self.top_vertices is None:
+            return present
+        having = [subject for subject in present if self._fit_file(subject).exists()]
+        if not having:
+            raise self._no_fits(present[0])
+        if left := [subject for subject in present if subject not in having]:
+            _log.warning(
+                "%s without pRF fits, left out: %s", count(left, "subject"), some(left, 30)
+            )
+        return having
 
     def roi_sizes(self, subject: str, hemisphere: str) -> dict[str, int]:
         """Return the number of vertices of each ROI, from the parcellation alone.
@@ -203,15 +224,18 @@ class NodReader(Reader):
         runs = self._runs(subject)
         present = [run for run in runs if run.betas.exists()]
         missing = [run.name for run in runs if run not in present]
+        betas = f"{self._home(subject)}/ses-*/*_beta.dscalar.nii"
+        cure = datalad([run.betas for run in runs if run not in present], betas, "")
         if not present:
             raise InputError(
                 self._home(subject),
                 f"no betas of {count(missing, 'run')}" if missing else "no run",
                 "ses-imagenet01_task-imagenet_run-1/…_beta.dscalar.nii and so on",
-                "Copy the runs' betas, or change the data set's sessions.",
+                cure or "Copy the runs' betas, or change the data set's sessions.",
             )
         if missing:
-            _log.warning("%s: %s without betas: %s", subject, count(missing, "run"), some(missing))
+            what = count(missing, "run")
+            _log.warning("%s: %s without betas: %s. %s", subject, what, some(missing), cure)
         return present
 
     def _trials(self, run: Run) -> list[tuple[str, Path]]:
@@ -255,11 +279,14 @@ class NodReader(Reader):
             return None
         folder = self.root / "stimuli"
         names = [file.relative_to(folder).as_posix() for file in missing]
+        cure = "Copy the missing pictures."
+        if all(name.startswith("coco/") for name in names):
+            cure = "Copy them from COCO: ds004496 does not have them."
         return InputError(
             folder,
             f"{count(names, 'missing picture')} of {len(images)}: {some(names, _SHOWN)}",
             "every stimulus of the runs",
-            "Copy the missing pictures.",
+            datalad(missing, str(folder), cure),
         )
 
     @cached_property
@@ -293,14 +320,19 @@ class NodReader(Reader):
             return areas
         path = self._fit_file(subject)
         if not path.exists():
-            raise InputError(
-                path,
-                "no file",
-                f"the pRF fits that choose the top {self.top_vertices} vertices of each ROI",
-                "Copy the file, or set the data set's `top_vertices: null` to keep all vertices.",
-            )
+            raise self._no_fits(subject)
         r2 = load_fit(path, hemisphere)
         return {area: best_fitted(where, r2, self.top_vertices) for area, where in areas.items()}
+
+    def _no_fits(self, subject: str) -> InputError:
+        path = self._fit_file(subject)
+        cure = datalad([path], str(path), "Copy the file: the data set has it of sub-01 to sub-09.")
+        return InputError(
+            path,
+            "no file",
+            f"the pRF fits that choose the top {self.top_vertices} vertices of each ROI",
+            f"{cure} Or set the data set's `top_vertices: null` to keep all vertices.",
+        )
 
     # All problems at once.
 

@@ -22,6 +22,10 @@ N_LEFT = 29_696
 N_AREAS = 180
 
 _LABELS = "glasser_MMP"
+FROM_AUTHORS = (
+    "Copy it from validation/supportfiles of github.com/BNUCNL/NOD-fmri, since ds004496 does not "
+    "have it; `cortune fetch nod` gets it, too."
+)
 AS_DISTRIBUTED = "Copy the file as distributed by OpenNeuro."
 _AREA = re.compile(r"[LR]_(?P<area>[A-Za-z0-9][A-Za-z0-9_-]*)_ROI")
 
@@ -36,16 +40,16 @@ def load_areas(path: str | Path) -> list[str]:
     """
     expected = f"a header line, then {N_AREAS} lines like L_V1_ROI,R_V1_ROI"
     names = []
-    for row in read_rows(path, expected, delimiter=",")[1:]:
+    for row in read_rows(path, expected, FROM_AUTHORS, delimiter=",")[1:]:
         match = _AREA.fullmatch(row[0].strip())
         if match is None:
-            raise InputError(path, f"the line {','.join(row)!r}", expected, AS_DISTRIBUTED)
+            raise InputError(path, f"the line {','.join(row)!r}", expected, FROM_AUTHORS)
         names.append(match["area"])
     if len(names) != N_AREAS:
-        raise InputError(path, f"{len(names)} areas", expected, AS_DISTRIBUTED)
+        raise InputError(path, f"{len(names)} areas", expected, FROM_AUTHORS)
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise InputError(path, f"the area {name!r} {count} times", expected, AS_DISTRIBUTED)
+        raise InputError(path, f"the area {name!r} {count} times", expected, FROM_AUTHORS)
     return names
 
 
@@ -70,11 +74,11 @@ def load_parcels(path: str | Path) -> NDArray[np.int64]:
     labels = _matlab_variable(Path(path), expected)
     if labels.size != N_CORTEX:
         found = f"{_LABELS} of shape {labels.shape}"
-        raise InputError(path, found, expected, AS_DISTRIBUTED)
+        raise InputError(path, found, expected, FROM_AUTHORS)
     labels = labels.ravel()
     whole = np.isfinite(labels) & (labels == np.round(labels))
     if not (whole & (labels >= 0) & (labels <= 2 * N_AREAS)).all():
-        raise InputError(path, "labels out of range", expected, AS_DISTRIBUTED)
+        raise InputError(path, "labels out of range", expected, FROM_AUTHORS)
     numbers = labels.astype(np.int64)
     upper = numbers > N_AREAS
     left, right = (
@@ -82,15 +86,15 @@ def load_parcels(path: str | Path) -> NDArray[np.int64]:
     )
     if left.any() != left.all() or right.any() != right.all() or left.any() == right.any():
         found = f"labels of both hemispheres among the first {N_LEFT}"
-        raise InputError(path, found, "left cortex, then right cortex", AS_DISTRIBUTED)
+        raise InputError(path, found, "left cortex, then right cortex", FROM_AUTHORS)
     return np.where(numbers > 0, (numbers - 1) % N_AREAS, -1)
 
 
 def _matlab_variable(path: Path, expected: str) -> NDArray[Any]:
-    variables = load_variables(path, [_LABELS], expected, AS_DISTRIBUTED)
+    variables = load_variables(path, [_LABELS], expected, FROM_AUTHORS)
     labels = np.asarray(variables.get(_LABELS, np.empty(0, object)))
     if labels.dtype.kind not in "iuf":
-        raise InputError(path, f"no numbers called {_LABELS}", expected, AS_DISTRIBUTED)
+        raise InputError(path, f"no numbers called {_LABELS}", expected, FROM_AUTHORS)
     return labels
 
 
@@ -155,12 +159,14 @@ def best_fitted(vertices: NDArray[np.int64], r2: NDArray[np.float64], n: int) ->
     return np.sort(vertices[order[:n]])
 
 
-def read_rows(path: str | Path, expected: str, *, delimiter: str) -> list[list[str]]:
+def read_rows(
+    path: str | Path, expected: str, cure: str = AS_DISTRIBUTED, *, delimiter: str
+) -> list[list[str]]:
     """Read the rows of a table that are not empty."""
     try:
         with regular_file(path).open(newline="", encoding="utf-8-sig") as file:
             return [row for row in csv.reader(file, delimiter=delimiter) if any(row)]
     except OSError as error:
-        raise InputError(path, reason(error), expected, AS_DISTRIBUTED) from None
+        raise InputError(path, reason(error), expected, cure) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(path, f"an unreadable table ({error})", expected, AS_DISTRIBUTED) from None
+        raise InputError(path, f"an unreadable table ({error})", expected, cure) from None

@@ -98,20 +98,26 @@ def _key(match: re.Match[str]) -> tuple[str, str, int]:
 def read_events(path: str | Path) -> list[str]:
     """Read the stimulus of every trial from an ``events.tsv``, relative to ``stimuli/``.
 
+    A table of the COCO session has a column ``condition`` instead of ``stim_file``, with
+    ``n/a`` where no picture was shown; the maps of its runs are in the order of names, and so
+    are those returned, each once.
+
     Raises
     ------
     InputError
-        If the table has no column ``stim_file`` or no rows.
+        If the table has neither column, or no rows.
     """
     expected = "a table with the columns onset, duration, trial_type and stim_file"
     header, *rows = read_rows(path, expected, delimiter="\t") or [[]]
     header = [name.strip() for name in header]
-    if "stim_file" not in header:
+    name = next((name for name in ("stim_file", "condition") if name in header), None)
+    if name is None:
         raise InputError(path, f"the columns {', '.join(header)}", expected, AS_DISTRIBUTED)
-    column = header.index("stim_file")
+    column = header.index(name)
     if not rows or any(len(row) <= column or not row[column].strip() for row in rows):
-        raise InputError(path, "trials without stim_file", expected, AS_DISTRIBUTED)
-    return [row[column].strip() for row in rows]
+        raise InputError(path, f"trials without {name}", expected, AS_DISTRIBUTED)
+    stimuli = [row[column].strip() for row in rows]
+    return sorted({*stimuli} - {"n/a"}) if name == "condition" else stimuli
 
 
 def read_labels(path: str | Path) -> list[str]:
@@ -146,6 +152,9 @@ def trial_stimuli(run: Run) -> list[str]:
     events = read_events(run.events) if run.events.exists() else []
     labels = read_labels(run.labels)
     maps = list(header.names) if all(map(_PICTURE.fullmatch, header.names)) else []
+    if run.task == "coco":  # by name
+        order = {name.rsplit("/", 1)[-1]: row for row, name in enumerate(maps or labels)}
+        events.sort(key=lambda path: order.get(path.rsplit("/", 1)[-1], len(order)))
     stimuli = maps or events or labels
     if not stimuli:
         raise InputError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from cortune.data.problems import AGAIN, CHECK_ROOT
+from cortune.data.problems import AGAIN, CHECK_ROOT, reason
 from cortune.disk import allocate
 from cortune.errors import InputError
 from cortune.files import regular_file
@@ -43,8 +43,8 @@ def read_header(path: str | Path) -> Header:
             read = npy_format.read_array_header_1_0 if old else npy_format.read_array_header_2_0
             shape, _, dtype = read(file)
             return Header(tuple(shape), dtype, file.tell())
-    except FileNotFoundError:
-        raise InputError(path, "no file", "a .npy file", CHECK_ROOT) from None
+    except FileNotFoundError as error:
+        raise InputError(path, reason(error), "a .npy file", CHECK_ROOT) from None
     except OSError as error:
         found = error.strerror or str(error)
         raise InputError(path, found, "a readable .npy file", "Check its permissions.") from None

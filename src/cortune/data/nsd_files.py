@@ -20,7 +20,7 @@ from cortune.data.algonauts_files import N_FSAVERAGE, N_NSD, check_names
 from cortune.data.hdf5 import hdf5_array
 from cortune.data.matlab import load_variables
 from cortune.data.npy import release_pages
-from cortune.data.problems import AGAIN, CHECK_ROOT
+from cortune.data.problems import AGAIN, CHECK_ROOT, reason
 from cortune.data.rois import UNKNOWN
 from cortune.errors import InputError
 from cortune.files import regular_file
@@ -214,8 +214,8 @@ def _load(path: Path, kind: str) -> Any:
 
     try:
         return nibabel.load(regular_file(path))
-    except FileNotFoundError:
-        raise InputError(path, "no file", kind, CHECK_ROOT) from None
+    except FileNotFoundError as error:
+        raise InputError(path, reason(error), kind, CHECK_ROOT) from None
     except (ImageFileError, MGHError, HeaderDataError, *_BROKEN) as error:
         raise _damaged(path, kind, error) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from cortune.errors import InputError
@@ -40,8 +41,22 @@ class Problems:
 
 
 def reason(error: OSError) -> str:
-    """Return what is wrong with a file that cannot be opened."""
-    return "no file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+    """Return what is wrong with a file that cannot be opened.
+
+    Of a link of DataLad whose content is not there yet, with the command that gets it.
+    """
+    if not isinstance(error, FileNotFoundError):
+        return error.strerror or str(error)
+    name = error.filename
+    is_link = isinstance(name, str | Path) and Path(name).is_symlink()
+    return f"a link to content that is not here (`datalad get {name}`)" if is_link else "no file"
+
+
+def datalad(paths: Iterable[Path], what: str, otherwise: str) -> str:
+    """Return the cure for missing files: where links dangle, the command that gets `what`."""
+    if any(path.is_symlink() for path in paths):
+        return f"They are links to content that is not here: run `datalad get {what}`."
+    return otherwise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -152,6 +152,10 @@ class Reader(ABC):
         cure = "Set the data set's root to the folder that holds them."
         raise InputError(self.root, found, f"folders {self._folders}", cure)
 
+    def usable(self) -> list[str]:
+        """Return the subjects that `subjects: all` stands for."""
+        return self.subjects()
+
     def sources(self, subject: str, hemisphere: str | None = None) -> list[Path]:
         """Return the files that make what is prepared of a subject, each once.
 
@@ -198,7 +202,8 @@ class Reader(ABC):
             return log.messages
         self._inspect_shared(log)
         known: set[str] = set()
-        for subject in present if isinstance(subjects, str) else subjects:
+        chosen = log.attempt(self.usable) if isinstance(subjects, str) else subjects
+        for subject in chosen or ():
             if subject in present:
                 known |= set(self._inspect(subject, rois, log))
             else:
