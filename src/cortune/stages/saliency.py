@@ -139,7 +139,7 @@ def tabulate_lateralization(job: Job) -> None:
             "Mean saliency maps by hemisphere.",
             "Where networks find the evidence for the true class ({{ "
             'config["saliency"]["attribution"] }} at {{ config["saliency"]["layer"] }}), '
-            "averaged over images, their mirror images and subjects; 1 is an even map. "
+            "averaged over images, their mirror images, subjects and replicates; 1 is an even map. "
             "Dashed: the vertical meridian.",
         ),
         "laterality": figure(
