@@ -12,6 +12,7 @@ from cortune.report.panels import (
     legend,
     line_handle,
     method_patches,
+    notice,
     side_by_side,
     spread,
     subject_handles,
@@ -208,11 +209,12 @@ def protocol_optimism(units: pd.DataFrame) -> Figure:
     protocols = [p for p in dict.fromkeys(units["protocol"]) if p != "heldout_cv"]
     index = ["subject", "hemisphere", "roi", "method"]
     wide = units.pivot_table(index=index, columns="protocol", values="r_mean")
-    figure = canvas(3.2 * max(len(protocols), 1) + 0.8, 3.6)
-    axes = figure.subplots(1, max(len(protocols), 1), squeeze=False)[0]
-    for ax, protocol in zip(axes, protocols, strict=False):
-        if "heldout_cv" not in wide:
-            break
+    if "heldout_cv" not in wide or not protocols:
+        return notice("heldout_cv alone, or not run: no other protocol to set against it")
+    figure = canvas(3.2 * len(protocols) + 0.8, 3.6)
+    for ax, protocol in zip(
+        figure.subplots(1, len(protocols), squeeze=False)[0], protocols, strict=True
+    ):
         low, high = float(wide.min().min()) - 0.02, float(wide.max().max()) + 0.02
         ax.plot([low, high], [low, high], color="black", lw=0.6)
         for method in ordered_methods(units["method"]):

@@ -17,6 +17,7 @@ from typing import Any
 
 from cortune.artifacts import PathLike, atomic
 from cortune.report.columns import TABLES
+from cortune.report.opening import opening
 
 Headings = Mapping[str, Sequence[tuple[PathLike, str]]]
 """Tables and figures by heading, each with its caption: reStructuredText, with ``config``."""
@@ -42,12 +43,13 @@ _OPTIONS = ("subject", "hemisphere", "roi", "method")
 
 @dataclass(frozen=True)
 class ShownFigure:
-    """A figure: its name, its picture as a URL, and its caption, HTML."""
+    """A figure: its name, picture as a URL, caption (HTML), alternative, and width, inches."""
 
     name: str
     url: str
     caption: str
     text: str
+    inches: float
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def render(headings: Headings, manifest: Any) -> str:
     manifest = json.loads(json.dumps(manifest, sort_keys=True))
     config = manifest["config"]
     found = list(sections(headings, config))
+    tables = {Path(path).name: path for shown in headings.values() for path, _ in shown}
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -130,6 +133,7 @@ def render(headings: Headings, manifest: Any) -> str:
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((_TEMPLATES / "page.js").read_text(encoding="utf-8")),
         methods=Markup(described(methods, config)),
+        opening=opening(tables, config),
         sections=found,
         options=_options(table for section in found for table in section.tables),
         manifest=manifest,
@@ -168,11 +172,13 @@ def described(text: str, config: Mapping[str, Any]) -> str:
 
 
 def _figure(path: Path, caption: str, config: Mapping[str, Any]) -> ShownFigure:
-    picture = base64.b64encode(path.read_bytes()).decode()
+    from PIL import Image
+
+    with Image.open(path) as image:
+        inches = image.width / float(image.info.get("dpi", (96, 96))[0])
+    url = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     text = path.stem.replace("_", " ")
-    return ShownFigure(
-        path.name, f"data:image/png;base64,{picture}", described(caption, config), text
-    )
+    return ShownFigure(path.name, url, described(caption, config), text, round(inches, 2))
 
 
 def _table(path: Path) -> ShownTable:

@@ -1,0 +1,216 @@
+"""What the report opens with: what was run, the answer in numbers, and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cortune.artifacts import PathLike
+from cortune.report.style import ordered_methods, ordered_rois
+from cortune.tuning.methods import UNTUNED
+
+_FEW = 6
+"""Subjects from which a two-sided test of flipped signs can reach p < .05 (2^(1 − 6) = .031)."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The opening of a report.
+
+    Parameters
+    ----------
+    setting : str
+        What was run on what, a sentence or two.
+    rows : list of tuple of str
+        Of each method: its name, accuracy, share of the ceiling, gain over the untuned network.
+    protocol : str
+        The protocol of the accuracies.
+    findings : list of str
+        What else was found, a sentence each.
+    warnings : list of str
+        What a reader must know before quoting any of it.
+    """
+
+    setting: str
+    rows: list[tuple[str, str, str, str]]
+    protocol: str
+    findings: list[str]
+    warnings: list[str]
+
+
+def opening(tables: Mapping[str, PathLike], config: Mapping[str, Any]) -> Opening | None:
+    """Sum up the tables of a run; None where it scored no encoding model.
+
+    Parameters
+    ----------
+    tables : mapping of str to path
+        CSV tables by file name.
+    config : mapping
+        The configuration, defaults included.
+    """
+    found = {
+        name: pd.read_csv(path) for name, path in tables.items() if Path(path).suffix == ".csv"
+    }
+    units = found.get("encoding.csv", pd.DataFrame())
+    if not {"protocol", "r_mean", "subject", "method", "ceiling_r_mean"} <= set(units):
+        return None
+    protocol = str(units["protocol"].iloc[0])
+    units = units[units["protocol"] == protocol]
+    return Opening(
+        setting=_setting(units, config),
+        rows=list(_rows(units, found.get("comparison.csv", pd.DataFrame()))),
+        protocol=protocol,
+        findings=list(_findings(found)),
+        warnings=list(_warnings(units, found, config)),
+    )
+
+
+def _setting(units: pd.DataFrame, config: Mapping[str, Any]) -> str:
+    own = units[units["dataset"] == config["tuning"]["dataset"]]
+    subjects, rois = sorted(set(own["subject"])), ordered_rois(own["roi"])
+    dataset = config["datasets"][config["tuning"]["dataset"]]
+    backbone = config["backbone"]
+    simulated = "a simulated brain" if dataset["simulate"] else "data"
+    n = own.groupby(["subject", "hemisphere", "roi"]).ngroups
+    weights = f" ({backbone['weights']})" if backbone.get("weights") else ""
+    return (
+        f"{backbone['name']}{weights} was tuned to {simulated} in the layout {dataset['layout']}: "
+        f"{_counted(len(subjects), 'subject')}, {_counted(n, 'unit')} (subject, hemisphere and "
+        f"ROI; {_listed(rois, 8)}). Encoding models were fitted on {_span(own['n_images_fit'])} "
+        "images and scored on images that no network had seen."
+    )
+
+
+def _rows(units: pd.DataFrame, comparison: pd.DataFrame) -> Iterator[tuple[str, str, str, str]]:
+    for method in ordered_methods(units["method"]):
+        scores = units[units["method"] == method]
+        ratio = scores["r_mean"].mean() / scores["ceiling_r_mean"].mean()
+        share = "" if pd.isna(ratio) else f"{ratio:.0%}"
+        yield method, _number(scores["r_mean"].mean()), share, _gain(comparison, method)
+
+
+def _gain(comparison: pd.DataFrame, method: str) -> str:
+    if comparison.empty or method == UNTUNED:
+        return ""
+    pair = comparison[
+        (comparison["level"] == "group")
+        & (comparison["group"] == "all")
+        & (comparison["method_a"] == method)
+        & (comparison["method_b"] == UNTUNED)
+    ]
+    if pair.empty:
+        return ""
+    row = pair.iloc[0]
+    return _signed(row["r_diff_mean"]) + _interval(row) + _p(row)
+
+
+def _findings(found: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    for name, where in (("transfer_subjects.csv", "other subjects"), ("transfer_datasets.csv", "")):
+        table = found.get(name, pd.DataFrame())
+        if "r_diff_mean" not in table:
+            continue
+        for (method, target), rows in table.groupby(["method", "target_dataset"], sort=False):
+            if method == UNTUNED:
+                continue
+            gains = rows.groupby(["source_subject", "target_subject"])["r_diff_mean"].mean()
+            better = _counted(int((gains > 0).sum()), "pair")
+            yield (
+                f"Transfer to {where or f'data set {target}'} ({method}): {_signed(gains.mean())} "
+                f"in r over the untuned network, from {_signed(gains.min())} to "
+                f"{_signed(gains.max())} over {_counted(len(gains), 'pair')} of source and "
+                f"target; better in {better}."
+            )
+    tests = found.get("lateralization_tests.csv", pd.DataFrame())
+    if len(tests):
+        rows = tests[(tests["over"] == "subjects") & (tests["level"] == "group")]
+        for _, row in rows[rows["group"] == "all"].iterrows():
+            yield (
+                f"Laterality ({row['method']}): saliency of lh less rh networks "
+                f"{_signed(row['li_diff_mean'])}{_interval(row)}{_p(row)}; above zero is towards "
+                "each hemisphere's own visual field."
+            )
+    information = found.get("information.csv", pd.DataFrame())
+    if len(information):
+        means = information.groupby("method", sort=False)["mi_lower_bound_nats"].mean()
+        shown = ", ".join(f"{method} {_number(value)}" for method, value in means.items())
+        yield f"Information between images and responses, at least, in nats per unit: {shown}."
+
+
+def _warnings(
+    units: pd.DataFrame, found: Mapping[str, pd.DataFrame], config: Mapping[str, Any]
+) -> Iterator[str]:
+    simulated = [name for name, each in config["datasets"].items() if each["simulate"]]
+    if simulated:
+        names = _listed(simulated, 5)
+        yield f"Responses are simulated ({names}): nothing here speaks of a real brain."
+    n_subjects = units["subject"].nunique()
+    if n_subjects < _FEW:
+        least = min(1.0, 2.0 ** (1 - n_subjects))
+        yield (
+            f"{_counted(n_subjects, 'subject')}: no test over subjects can fall below "
+            f"p = {least:.2g}, and intervals over subjects are wide."
+        )
+    drawn = [m for m in set(units["method"]) if m != UNTUNED]
+    if drawn and config["tuning"].get("replicates", 1) == 1:
+        yield (
+            "One replicate: every tuned network is a single draw, and another seed gives another. "
+            "Set tuning.replicates to see by how much."
+        )
+    if config["backbone"].get("weights") == "random":
+        yield "The backbone's weights are random: it was never trained on images."
+    if units["protocol"].iloc[0] == "published":
+        yield "The protocol `published` selects on the scores that it reports: they are optimistic."
+    if units["ceiling_r_mean"].isna().all():
+        yield "The data have no noise ceilings: accuracies cannot be set against what is possible."
+    skipped = found.get("skipped.csv", pd.DataFrame())
+    if len(skipped):
+        left_out = _counted(len(skipped), "unit or part of one was", "units or parts were")
+        yield f"{left_out} left out (skipped.csv)."
+    methods = set(units["method"])
+    if methods >= {"contrastive", "regression"}:
+        yield (
+            "contrastive and regression differ in rate and passes as well as in loss, as "
+            "published: losses are compared by contrastive_plus and regression_plus"
+            + (
+                "."
+                if methods >= {"contrastive_plus", "regression_plus"}
+                else ", not both run here."
+            )
+        )
+
+
+def _number(value: float) -> str:
+    value = round(value, 3) + 0.0  # no −.000
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def _signed(value: float) -> str:
+    return ("+" if value >= 0 else "−") + _number(abs(value))
+
+
+def _interval(row: Any) -> str:
+    if pd.isna(row["ci_low"]):
+        return ""
+    return f" [{_signed(row['ci_low'])}, {_signed(row['ci_high'])}]"
+
+
+def _p(row: Any) -> str:
+    return "" if pd.isna(row["p_value"]) else f", p = {row['p_value']:.2g}"
+
+
+def _counted(n: int, one: str, many: str | None = None) -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def _listed(names: list[str], most: int) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _span(numbers: Any) -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"

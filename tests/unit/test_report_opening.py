@@ -1,0 +1,81 @@
+"""The opening of the report: its numbers are those of the tables, its warnings follow the run."""
+
+import pandas as pd
+import pytest
+from example import EXAMPLE
+
+from cortune.config import Config
+from cortune.report.opening import opening
+
+UNITS = pd.DataFrame(
+    [
+        ("nsd", subject, "lh", "V1v", method, protocol, 90, r + (protocol == "published"), 0.8)
+        for protocol in ("heldout_cv", "published")
+        for method, scores in (("untuned", (0.2, 0.3)), ("contrastive", (0.4, 0.44)))
+        for subject, r in zip(("subj01", "subj02"), scores, strict=True)
+    ],
+    columns=["dataset", "subject", "hemisphere", "roi", "method", "protocol", "n_images_fit",
+             "r_mean", "ceiling_r_mean"],
+)  # fmt: skip
+COMPARISON = pd.DataFrame(
+    {
+        "level": ["group", "group", "roi"], "group": ["early", "all", "V1v"],
+        "method_a": "contrastive", "method_b": "untuned", "r_diff_mean": [0.9, 0.17, 0.9],
+        "ci_low": [0.0, -0.021, 0.0], "ci_high": [0.0, 0.3, 0.0], "p_value": [0.5, float("nan"), 1],
+    }
+)  # fmt: skip
+TRANSFER = pd.DataFrame(
+    {
+        "source_subject": ["subj01", "subj02"], "target_subject": ["subj02", "subj01"],
+        "target_dataset": "nsd", "method": "contrastive", "r_diff_mean": [0.05, -0.01],
+    }
+)  # fmt: skip
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(**tables):
+        for name, table in tables.items():
+            table.to_csv(tmp_path / f"{name}.csv", index=False)
+        return {path.name: path for path in tmp_path.glob("*.csv")}
+
+    return written
+
+
+def config(**changes):
+    changed = Config.from_mapping(EXAMPLE).as_dict()
+    for section, values in changes.items():
+        changed[section] |= values
+    return changed
+
+
+def test_numbers_are_those_of_the_first_protocol_and_of_all_rois(write):
+    found = opening(write(encoding=UNITS, comparison=COMPARISON), config())
+    assert found.protocol == "heldout_cv"
+    assert found.rows == [
+        ("untuned", ".250", "31%", ""),
+        ("contrastive", ".420", "52%", "+.170 [−.021, +.300]"),
+    ]
+    assert "2 subjects, 2 units" in found.setting and "90 images" in found.setting
+
+
+def test_findings_follow_the_tables_that_are_there(write):
+    found = opening(write(encoding=UNITS, transfer_subjects=TRANSFER), config())
+    (line,) = found.findings
+    assert "+.020 in r" in line and "from −.010 to +.050 over 2 pairs" in line
+    assert line.endswith("better in 1 pair.")
+
+
+def test_warnings_follow_the_run(write):
+    tables = write(encoding=UNITS)
+    few = " ".join(opening(tables, config()).warnings)
+    assert "simulated" in few and "2 subjects: no test over subjects can fall below p = 0.5" in few
+    many = pd.concat([UNITS.assign(subject=UNITS["subject"] + str(i)) for i in range(4)])
+    real = {name: {**each, "simulate": None} for name, each in config()["datasets"].items()}
+    tables = write(encoding=many)
+    warnings = " ".join(opening(tables, config(datasets=real)).warnings)
+    assert "simulated" not in warnings and "no test over subjects" not in warnings
+
+
+def test_without_scores_there_is_no_opening(write):
+    assert opening(write(comparison=COMPARISON), config()) is None
