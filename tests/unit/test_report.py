@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from example import EXAMPLE
+from PIL import Image
 
 from cortune.artifacts import read_json, read_provenance
 from cortune.config import Config
@@ -176,7 +177,7 @@ def run(written, tmp_path, monkeypatch):
     short.parent.mkdir()
     short.write_text("s\th:m:s\n0.5\t0:00:00\n")
     figure = tmp_path / "encoding_by_roi.png"
-    figure.write_bytes(b"\x89PNG")
+    Image.new("RGB", (4, 4)).save(figure)
     shown = [str(written.encoding), str(written.skipped), str(figure)]
     folder = tmp_path / "results" / "publish_results" / "1-00000003"
     out = SimpleNamespace(manifest=str(folder / "manifest.json"), page=str(folder / "report.html"))

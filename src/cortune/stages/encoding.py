@@ -297,7 +297,7 @@ def tabulate_size_curve(job: Job) -> None:
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("encoding.protocols",),
     inputs={
         "encoding": ENCODING_TABLE,
