@@ -5,10 +5,12 @@ Only headers, names and masks are read, so that it takes seconds on a full data 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cortune.config import Config, ConfigError, Dataset
+from cortune.data.images import same_pictures
+from cortune.data.problems import some
 from cortune.errors import CortuneError
 from cortune.project import Project
 
@@ -35,6 +37,37 @@ def find_problems(*configfiles: str | Path) -> list[str]:
         *_backbone_problems(config),
         *_probe_problems(config),
     ]
+
+
+def find_notes(*configfiles: str | Path) -> list[str]:
+    """Return what is worth knowing of inputs without a problem: pictures that are one image."""
+    config = Config.from_file(*configfiles)
+    project = Project(config)
+    found: dict[str, list[list[str]]] = {}
+    for name, dataset in config.datasets.items():
+        if project.simulation(name) is None:
+            found[f"datasets.{name}"] = project.reader(name).twins(project.subjects(name))
+        elif folder := getattr(dataset.simulate, "images", None):
+            from cortune.simulate.spec import list_photographs
+
+            root = Path(folder).expanduser()
+            found[f"datasets.{name}.simulate.images"] = _alike(list_photographs(root), root)
+    for name, probe in config.probes.items():
+        if probe.root:
+            from cortune.probes import ProbeSpec, list_images
+
+            listed = list_images(ProbeSpec(**probe.source()))
+            found[f"probes.{name}"] = _alike(listed.files, listed.root)
+    return [
+        f"{where}: found pictures that decode alike, {some(group)}; they count as one image."
+        for where, groups in found.items()
+        for group in groups
+    ]
+
+
+def _alike(paths: Sequence[Path], root: Path) -> list[list[str]]:
+    groups = same_pictures(paths)
+    return [[path.relative_to(root).as_posix() for path in group] for group in groups]
 
 
 def _dataset_problems(config: Config) -> Iterator[str]:

@@ -39,11 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Report everything wrong with the configuration and the inputs it names."""
-    from cortune.check import find_problems
+    from cortune.check import find_notes, find_problems
 
     problems = find_problems(*_files(arguments))
     for problem in problems:
         print(problem)
+    for note in [] if problems else find_notes(*_files(arguments)):
+        print(f"note: {note}")
     print(f"{len(problems)} problem(s)." if problems else "No problem found.")
     return 1 if problems else 0
 

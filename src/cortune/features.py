@@ -21,6 +21,7 @@ import numpy as np
 
 from cortune.artifacts import PathLike, hdf5_writer
 from cortune.data.npy import release_pages
+from cortune.data.splits import assert_disjoint
 from cortune.data.units import ImageSet
 from cortune.disk import allocate, require_space
 from cortune.versions import Provenance
@@ -339,13 +340,20 @@ def extract_features(
     path : path
         HDF5 file: ``layers/<name>`` (n_images, n_images) float32 with attribute
         ``n_features``, ``means/<name>`` and ``to_mean/<name>`` (n_images,) float64 of
-        :class:`LayerProducts`, ``identities``, ``sets``, and ``tuned_on``, the identities that
-        the network was tuned on.
+        :class:`LayerProducts`, ``identities``, ``sets``, ``names`` (n, 2), names of pictures
+        with the identities that they are of, and ``tuned_on``, the identities that the network
+        was tuned on.
     provenance : Provenance
+
+    Raises
+    ------
+    LeakageError
+        If the network was tuned on an image that is kept for encoding models.
     """
     from cortune.networks.store import load_network
 
     saved = load_network(network)
+    assert_disjoint(saved.tuned_on, images.marks("test", "fit"), f"{network} and the test images")
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
     found = extract_products(
@@ -362,6 +370,8 @@ def extract_features(
         file["identities"] = np.char.encode(np.array(images.identities), "utf-8")
         file["sets"] = np.char.encode(images.sets, "utf-8")
         file["tuned_on"] = np.char.encode(np.array(saved.tuned_on, dtype=np.str_), "utf-8")
+        names = np.array([*images.names.items()], dtype=np.str_).reshape(-1, 2)
+        file["names"] = np.char.encode(names, "utf-8")
         file.attrs["layers"] = list(layers)
         for layer, (products,) in found:
             gram = file.create_dataset(f"layers/{layer}", data=products.gram.astype(np.float32))
@@ -405,10 +415,13 @@ class Grams(ByLayer):
     def __init__(self, file: h5py.File) -> None:
         super().__init__(file["layers"], file.attrs["layers"])
         self._file = file
-        self.identities, self.sets, self.tuned_on = (
-            np.char.decode(file[name][:], "utf-8") if file[name].size else np.array([], np.str_)
-            for name in ("identities", "sets", "tuned_on")
+        self.identities, self.sets, self.tuned_on, names = (
+            np.char.decode(file[name][:], "utf-8")
+            if name in file and file[name].size
+            else np.array([], np.str_)
+            for name in ("identities", "sets", "tuned_on", "names")
         )
+        self.names: dict[str, str] = dict(names.tolist())
 
     def products(self, layer: str) -> LayerProducts:
         """Return all that is known of a layer."""

@@ -1,16 +1,17 @@
 """Transfer: encoding models of one subject on features of another subject's network.
 
-A network tuned to one subject sees the test images of others, of the same data set or
-another, and new principal components and ridge models are fitted to each target's
-responses under the protocol of its own encoding models. A network runs once on each
-image, however many targets saw it. No image that the network was tuned on scores it.
+A network tuned to one subject sees the test images of others of the same data set, or all
+images of another that no network was tuned on, and new principal components and ridge
+models are fitted to each target's responses under the protocol of its own encoding models. A
+network runs once on each image, however many targets saw it. No image that the network was
+tuned on scores it.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortune.artifacts import PathLike, hdf5_reader, hdf5_writer
+from cortune.data.identity import has_id
 from cortune.data.prepare import read_responses
-from cortune.data.splits import assert_disjoint
+from cortune.data.splits import SETS, UNUSED, assert_disjoint
 from cortune.data.units import ImageSet, PooledUnits, UnitPaths, load_images
 from cortune.encoding.protocols import Settings, encode_unit
 from cortune.encoding.results import UnitEncoding, read_group, write_group
@@ -82,6 +84,7 @@ def transfer_network(
     n_folds: int,
     batch_size: int = 128,
     space: Space | None = None,
+    within: bool = True,
 ) -> None:
     """Encode every target's ROIs from the features of one network.
 
@@ -104,6 +107,9 @@ def transfer_network(
         Images per forward pass.
     space : Space, optional
         Where features are kept; the scratch file lies beside `path`.
+    within : bool
+        Whether the targets are of the network's data set: their test images are encoded.
+        Of another data set it is all images that no network saw (:func:`untouched`).
 
     Raises
     ------
@@ -117,10 +123,13 @@ def transfer_network(
     from cortune.networks.store import load_network
 
     saved = load_network(network)
-    images = [load_images(target.paths, "test") for target in targets]
+    kept = ("test",) if within else (*SETS, UNUSED)
+    images = [load_images(target.paths, *kept) for target in targets]
+    if not within:
+        images = [untouched(seen, saved.tuned_on) for seen in images]
     for target, seen in zip(targets, images, strict=True):
         assert_disjoint(
-            saved.tuned_on, seen.identities, f"{network} and the test images of {target.subject}"
+            saved.tuned_on, seen.marks(*kept), f"{network} and the test images of {target.subject}"
         )
     union = _Union(images)
     folder = Path(path).parent
@@ -150,6 +159,27 @@ def transfer_network(
                 encoding = _encode(target, roi, seen, own, settings, protocol, n_folds)
                 write_group(file.create_group(f"{target.subject}/{roi}"), encoding)
             logger.info("%s: %d ROIs encoded", target.subject, len(target.rois))
+
+
+def untouched(images: ImageSet, tuned_on: Collection[str]) -> ImageSet:
+    """Return the images of another data set that no network was tuned on.
+
+    Images with an id of COCO or NSD may be in both data sets. Those that the split gives to
+    tuning or validation are left out, whether this network saw them or not, so that all
+    networks are tried on the same images; others only if it saw them.
+
+    Parameters
+    ----------
+    images : ImageSet
+    tuned_on : collection of str
+        Identities, also by content.
+    """
+    seen = set(tuned_on)
+    shared = np.array([has_id(identity) for identity in images.identities], bool)
+    touched = shared & np.isin(images.sets, ("tune", "validation"))
+    for names in filter(None, (images.identities, images.digests)):
+        touched |= np.array([name in seen for name in names], bool)
+    return images.where(~touched)
 
 
 def read_transfer(path: PathLike) -> dict[tuple[str, str], UnitEncoding]:
@@ -191,7 +221,7 @@ def _encode(
     protocol: str,
     n_folds: int,
 ) -> UnitEncoding:
-    responses = read_responses(target.paths.responses, roi)
+    responses = read_responses(target.paths.responses, roi, images.names)
     row = {identity: position for position, identity in enumerate(responses.identities)}
     missing = [identity for identity in images.identities if identity not in row]
     if missing:

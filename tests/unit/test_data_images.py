@@ -130,7 +130,7 @@ def test_a_file_too_large_to_read(tmp_path: Path) -> None:
 
 
 def test_cache_holds_each_identity_once(images: Images, tmp_path: Path) -> None:
-    digest = build_cache(images, 16, tmp_path / "cache.npy", workers=2)
+    digest, _ = build_cache(images, 16, tmp_path / "cache.npy", workers=2)
     cache = open_cache(tmp_path / "cache.npy")
     assert isinstance(cache, np.memmap) and cache.dtype == np.uint8
     first = [images.files[row] for row in (0, 1, 3)]

@@ -32,7 +32,7 @@ from scipy.stats import zscore
 from cortune.artifacts import read_provenance
 from cortune.data import open_dataset, prepare_images, prepare_responses, read_responses
 from cortune.data.cifti import map_cifti, read_cifti_header
-from cortune.data.images import open_cache, read_index
+from cortune.data.images import open_cache, read_index_lines
 from cortune.data.nod import NodReader
 from cortune.data.nod_files import load_parcels
 from cortune.data.nod_trials import locate, read_labels
@@ -278,7 +278,12 @@ def test_prepared_artifacts_equal_the_files(template: NodTree, tmp_path: Path) -
     assert set(raw) == files and len(files) == 9
     prepare_images(reader, SUBJECT, 8, tmp_path / "i.npy", tmp_path / "i.csv", PROVENANCE)
     assert open_cache(tmp_path / "i.npy")[:, 0, 0, 0].tolist() == list(range(11))
-    assert tuple(read_index(tmp_path / "i.csv")) == reader.images(SUBJECT).identities
+    index = read_index_lines(tmp_path / "i.csv")
+    names = reader.images(SUBJECT).identities
+    assert tuple(line["name"] for line in index) == names
+    for line in index:
+        known = not line["name"].startswith("stim:")
+        assert line["identity"] == (line["name"] if known else f"image:{line['digest']}")
 
 
 # Bad input.

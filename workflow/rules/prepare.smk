@@ -54,6 +54,8 @@ rule split_images:
     resources:
         mem_mb=growing(500),
         runtime=growing(10),
+    params:
+        facts=facts("split_images"),
     message:
         "Splitting the images of {wildcards.subject} by identity"
     script:

@@ -44,6 +44,12 @@ def _split_problems(config: Config) -> Iterator[str]:
             f"split.file: found {split.file!r} with split.by = {split.by}, expected a table with "
             "by = file and none otherwise. Set both or neither."
         )
+    layout = getattr(config.datasets.get(config.tuning.dataset), "layout", "")
+    if split.by.startswith("shared") and layout == "nod":
+        yield (
+            f"split.by: found {split.by} with {config.tuning.dataset} of layout {layout}, which "
+            "shows none of these images, expected a data set of NSD. Set hash or file."
+        )
     tuned = [method for method in methods if method != UNTUNED]
     if tuned and split.tune == 0:
         yield (

@@ -85,7 +85,8 @@ class AlgonautsReader(FamilyReader):
         for problem in problems:
             raise problem
         identities = self._identities([picture.nsd_id for picture in pictures])
-        return Images(identities, tuple(picture.path for picture in pictures))
+        nsd_ids = tuple(picture.nsd_id for picture in pictures)
+        return Images(identities, tuple(picture.path for picture in pictures), nsd_ids)
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
         """Return the responses of one hemisphere, memory-mapped.

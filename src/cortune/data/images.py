@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import struct
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 1 << 26
 MAX_BYTES = 1 << 28
+_DECODED = 1000  # pictures that are compared by decoding them all
 _BLOCK = 256
 # Not every format PIL knows: some of them (EPS) run other programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -120,7 +122,9 @@ def open_rgb(path: str | Path) -> Image.Image:
     return _decode(Path(path), _read_bytes(Path(path)))
 
 
-def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1) -> str:
+def build_cache(
+    images: Images, size: int, path: str | Path, *, workers: int = 1
+) -> tuple[str, list[str]]:
     """Decode each identity once into a uint8 ``.npy`` file, in order of first appearance.
 
     The file is written picture by picture, so memory is bounded by `_BLOCK` pictures
@@ -139,9 +143,11 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
 
     Returns
     -------
-    str
+    digest : str
         SHA-256 over the identities and the bytes behind them: of a file, or of a row's
         pixels.
+    contents : list of str
+        :func:`content_digest` of every identity's picture.
 
     Raises
     ------
@@ -154,7 +160,7 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
 
     unique = images.unique()
     shape = (len(unique), size, size, 3)
-    digest = hashlib.sha256()
+    digest, contents = hashlib.sha256(), []
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with (
         atomic(path, needs=math.prod(shape)) as temporary,
@@ -167,11 +173,67 @@ def build_cache(images: Images, size: int, path: str | Path, *, workers: int = 1
         for start in range(0, len(unique), _BLOCK):
             block = slice(start, start + _BLOCK)
             decoded = pool.map(lambda file: pictures.load(file, size), unique.files[block])
-            for identity, (pixels, sha) in zip(unique.identities[block], decoded, strict=True):
+            for identity, (pixels, sha, content) in zip(
+                unique.identities[block], decoded, strict=True
+            ):
                 out.write(pixels.tobytes())
+                contents.append(content)
                 digest.update(f"{identity}\x1f{sha}\n".encode())
                 progress.update()
-    return digest.hexdigest()
+    return digest.hexdigest(), contents
+
+
+def content_digest(picture: NDArray[np.uint8] | Image.Image) -> str:
+    """Return a digest of a decoded RGB picture at its own size: what it shows, in any format."""
+    pixels = np.ascontiguousarray(picture)
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
+
+
+def same_pictures(paths: Sequence[Path], workers: int = 8) -> list[list[Path]]:
+    """Return the pictures that decode alike, a list for each image that is there repeatedly.
+
+    All are decoded where there are few; of more than `_DECODED` only those that have their
+    size and their last bytes in common, so that copies in another format are missed.
+    Unreadable ones are passed over.
+    """
+    if len(paths) > _DECODED:
+        with ThreadPoolExecutor(workers) as pool:
+            sizes = list(pool.map(_n_bytes, paths))
+            paths = [path for group in _alike(paths, sizes) for path in group]
+            paths = [path for group in _alike(paths, list(pool.map(_end, paths))) for path in group]
+    with ThreadPoolExecutor(workers) as pool:
+        return _alike(paths, list(pool.map(_content, paths)))
+
+
+def _alike(paths: Sequence[Path], keys: Sequence[object]) -> list[list[Path]]:
+    groups: dict[object, list[Path]] = {}
+    for path, key in zip(paths, keys, strict=True):
+        if key is not None:
+            groups.setdefault(key, []).append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _n_bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _end(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(64, file.seek(0, io.SEEK_END)), io.SEEK_END)
+            return file.read()
+    except OSError:
+        return None
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return content_digest(open_rgb(path))
+    except InputError:
+        return None
 
 
 def open_cache(path: str | Path) -> NDArray[np.uint8]:
@@ -180,13 +242,24 @@ def open_cache(path: str | Path) -> NDArray[np.uint8]:
 
 
 def read_index(path: str | Path) -> dict[str, int]:
-    """Return the cache row of every identity from the index beside the cache."""
+    """Return the cache row of every identity from the index beside the cache.
+
+    Pictures that are one image have one identity; the first stands for all.
+    """
+    rows: dict[str, int] = {}
+    for row, line in enumerate(read_index_lines(path)):
+        rows.setdefault(line["identity"], row)
+    return rows
+
+
+def read_index_lines(path: str | Path) -> list[dict[str, str]]:
+    """Return the lines of the index beside the cache: ``identity, file, name, …``."""
     with Path(path).open(newline="", encoding="utf-8") as file:
-        return {line["identity"]: row for row, line in enumerate(csv.DictReader(file))}
+        return list(csv.DictReader(file))
 
 
 class _Pictures:
-    """Pictures and their SHA-256, from files and from rows of HDF5 arrays.
+    """Pictures, their SHA-256 and their content, from files and from rows of HDF5 arrays.
 
     HDF5 serves one thread at a time, so rows are read one after the other; the threads
     share only the work of resizing them. A row is read alone, never its whole array.
@@ -203,16 +276,18 @@ class _Pictures:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def load(self, source: PictureSource, size: int) -> tuple[NDArray[np.uint8], str]:
-        """Return a picture as a square, and the SHA-256 of what it was read from."""
+    def load(self, source: PictureSource, size: int) -> tuple[NDArray[np.uint8], str, str]:
+        """Return a picture as a square, the SHA-256 of what it was read from, and its content."""
         from PIL import Image
 
         if isinstance(source, BrickRow):
             pixels = self._row(source)
             sha = hashlib.sha256(pixels.tobytes()).hexdigest()
-            return _square(Image.fromarray(pixels), size), sha
+            return _square(Image.fromarray(pixels), size), sha, content_digest(pixels)
         data = _read_bytes(source)
-        return _square(_decode(source, data), size), hashlib.sha256(data).hexdigest()
+        picture = _decode(source, data)
+        sha = hashlib.sha256(data).hexdigest()
+        return _square(picture, size), sha, content_digest(picture)
 
     def _row(self, source: BrickRow) -> NDArray[np.uint8]:
         with self._lock:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from cortune.data.algonauts_files import N_NSD
 from cortune.data.families import FamilyReader
 from cortune.data.hdf5 import hdf5_array
-from cortune.data.images import check_brick
+from cortune.data.images import check_brick, content_digest
 from cortune.data.nsd_average import MeanResponses
 from cortune.data.nsd_files import Betas, Design, read_colour_table, read_design
 from cortune.data.nsd_labels import load_labels, load_ncsnr
@@ -41,6 +41,8 @@ from cortune.errors import InputError
 from cortune.reliability import noise_ceiling
 
 _NSD_TRIALS, _NSD_SESSION = 30_000, 750
+_SOON = 1 << 30  # bytes
+_LINES = 512  # of pixels in memory at a time
 
 
 @layout("nsd")
@@ -84,7 +86,36 @@ class NsdReader(FamilyReader):
         return Images(
             self._identities(ids.tolist()),
             tuple(BrickRow(pictures, BRICK, nsd_id) for nsd_id in ids.tolist()),
+            tuple(ids.tolist()),
         )
+
+    def twins(self, subjects: Sequence[str]) -> list[list[str]]:
+        """Return the names under which the same picture is in a file that is read in seconds."""
+        small = (self.root / STIMULI).stat().st_blocks * 512 < _SOON
+        return [[first, twin] for twin, first in self.same().items()] if small else []
+
+    def same(self) -> dict[str, str]:
+        """Return the names of pictures that are twice among the 73 000, with the first one's.
+
+        One line of pixels of each is read; where several have it in common, all of them.
+        """
+        path, lines = self.root / STIMULI, dict[str, list[int]]()
+        found: dict[int, int] = {}
+        with hdf5_array(path, BRICK, kind="uint8", ndim=4) as brick:
+            for start in range(0, len(brick), _LINES):
+                block = brick[start : start + _LINES, brick.shape[1] // 2]
+                for nsd_id, line in enumerate(block, start):
+                    if line.any():
+                        lines.setdefault(content_digest(line), []).append(nsd_id)
+            for group in lines.values():
+                first: dict[str, int] = {}
+                for nsd_id in group if len(group) > 1 else ():
+                    same = first.setdefault(content_digest(brick[nsd_id]), nsd_id)
+                    if same != nsd_id:
+                        found[nsd_id] = same
+        twins = [*found, *found.values()]
+        named = dict(zip(twins, self._identities(twins), strict=True))
+        return {named[twin]: named[first] for twin, first in found.items()}
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
         """Return the mean z-scored responses of every vertex that belongs to an ROI.

@@ -7,8 +7,9 @@ responses of every ROI of a hemisphere so that one ROI is read without the other
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortune.artifacts import hdf5_reader, hdf5_writer, sha256, write_csv, write_json_beside
+from cortune.data.identity import identities_of, twins
 from cortune.data.images import build_cache
 from cortune.data.npy import check_finite, release_pages
+from cortune.data.problems import some
 from cortune.data.readers import Reader
 from cortune.data.records import BrickRow, PictureSource, Responses
 from cortune.data.splits import SETS, split_table
@@ -28,6 +31,7 @@ from cortune.versions import Provenance
 if TYPE_CHECKING:
     import h5py
 
+_log = logging.getLogger(__name__)
 # Rows and columns of an HDF5 chunk (128 KiB), and rows held in memory at a time.
 _CHUNK = (512, 64)
 
@@ -41,6 +45,7 @@ def prepare_images(
     provenance: Provenance,
     *,
     workers: int = 1,
+    named: bool = True,
 ) -> None:
     """Decode a subject's images into a uint8 memory map and index it by identity.
 
@@ -51,26 +56,38 @@ def prepare_images(
     size : int
         Width and height in pixels; the aspect ratio is not kept.
     cache_path : path
-        ``.npy`` to write, (n_identities, size, size, 3); see
+        ``.npy`` to write, (n_pictures, size, size, 3); see
         :func:`cortune.data.images.open_cache`.
     index_path : path
-        CSV to write, ``identity,file``, one line per row of the cache; a picture that is
-        a row of an HDF5 array is written ``file#row``. See
-        :func:`cortune.data.images.read_index`.
+        CSV to write, ``identity,file,name,digest,nsd_id``, one line per row of the cache:
+        the identity by content (:mod:`cortune.data.identity`), which twins share; the file,
+        ``file#row`` for a row of an HDF5 array; the name that responses have; a digest of
+        the decoded pixels. See :func:`cortune.data.images.read_index`.
     provenance : Provenance
         Completed with a SHA-256 over all pictures.
     workers : int
         Decoding threads.
+    named : bool
+        Whether the names' ids are those of COCO and NSD; content alone counts otherwise.
     """
     import pandas as pd
 
     images = reader.images(subject)
-    digest = build_cache(images, size, cache_path, workers=workers)
+    digest, contents = build_cache(images, size, cache_path, workers=workers)
     unique = images.unique()
-    files = [_place(source, reader) for source in unique.files]
+    names = unique.identities
+    index = {
+        "identity": identities_of(names if named else [""] * len(names), contents, reader.same()),
+        "file": [_place(source, reader) for source in unique.files],
+        "name": names,
+        "digest": contents,
+        "nsd_id": unique.nsd_ids or [""] * len(names),
+    }
+    for group in twins(names, contents):
+        _log.warning("%s: pictures that decode alike are one image: %s", subject, some(group))
     provenance = replace(provenance, raw={**provenance.raw, "pictures": digest})
     write_json_beside(cache_path, provenance)
-    write_csv(index_path, pd.DataFrame({"identity": unique.identities, "file": files}), provenance)
+    write_csv(index_path, pd.DataFrame(index), provenance)
 
 
 def prepare_responses(
@@ -146,13 +163,23 @@ def roi_order(rois: Mapping[str, NDArray[np.int64]], n_vertices: int) -> NDArray
     return union[np.lexsort(~member[::-1, union])] if len(union) else union
 
 
-def read_responses(path: str | Path, roi: str) -> Responses:
+def read_responses(
+    path: str | Path, roi: str, identities: Mapping[str, str] | None = None
+) -> Responses:
     """Read one ROI from the file of :func:`prepare_responses`.
+
+    Parameters
+    ----------
+    path : path
+    roi : str
+    identities : mapping of str to str, optional
+        Identity of every name that differs from it (:attr:`cortune.data.units.ImageSet.names`).
 
     Returns
     -------
     Responses
-        In memory, with the ROI's vertices as columns.
+        In memory, with the ROI's vertices as columns; each image once, responses to
+        pictures that are one image averaged.
 
     Raises
     ------
@@ -168,14 +195,32 @@ def read_responses(path: str | Path, roi: str) -> Responses:
                 "Ask for an ROI of the data set's masks.",
             )
         columns = file["rois"][roi][()]
+        names = [name.decode() for name in file["identities"][()]]
+        values, kept = _once(
+            _read_columns(file["responses"], columns),
+            [(identities or {}).get(name, name) for name in names],
+        )
         return Responses(
-            values=_read_columns(file["responses"], columns),
+            values=values,
             vertices=file["vertices"][()][columns],
             mesh_vertices=file["mesh_vertices"][()][columns],
-            identities=tuple(name.decode() for name in file["identities"][()]),
+            identities=kept,
             rois={roi: np.arange(len(columns))},
             noise_ceiling=file["noise_ceiling"][()][columns],
         )
+
+
+def _once(
+    values: NDArray[np.float32], identities: Sequence[str]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Average the rows of each identity, in order of first appearance."""
+    row = {identity: row for row, identity in enumerate(dict.fromkeys(identities))}
+    if len(row) < len(identities):
+        rows = np.array([row[identity] for identity in identities])
+        total = np.zeros((len(row), values.shape[1]))
+        np.add.at(total, rows, values)
+        values = (total / np.bincount(rows)[:, None]).astype(np.float32)
+    return values, tuple(row)
 
 
 def split_images(
@@ -186,6 +231,7 @@ def split_images(
     provenance: Provenance,
     *,
     given: Mapping[str, str] | None = None,
+    whole: bool = True,
 ) -> None:
     """Write the set of every identity as a CSV with the columns ``identity,set``.
 
@@ -201,6 +247,8 @@ def split_images(
         Completed with the number of images of each set.
     given : mapping of str to str, optional
         As for :func:`cortune.data.splits.split_of`.
+    whole : bool
+        Whether every set with a share must have an image.
 
     Raises
     ------
@@ -212,7 +260,7 @@ def split_images(
     table = split_table(identities, seed, fractions, given)
     counts = Counter(table.values())
     missing = [name for name in SETS if fractions.get(name, 0) > 0 and not counts[name]]
-    if missing:
+    if whole and missing:
         raise InputError(
             "split",
             f"no image for {', '.join(missing)} among {len(table)}",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from cortune.data.algonauts_files import read_coco_ids
+from cortune.data.images import same_pictures
 from cortune.data.problems import Problems, count, nearest, some
 from cortune.data.records import Images, Responses
 from cortune.data.rois import select_rois
@@ -103,6 +104,28 @@ class Reader(ABC):
     @abstractmethod
     def responses(self, subject: str, hemisphere: str) -> Responses:
         """Return the responses of one hemisphere, memory-mapped where possible."""
+
+    def same(self) -> dict[str, str]:
+        """Return the names that the whole stimulus set has twice, with what stands for both.
+
+        Empty where the stimuli of all subjects do not lie in one place.
+        """
+        return {}
+
+    def twins(self, subjects: Sequence[str]) -> list[list[str]]:
+        """Return the names under which subjects have the same picture, a list for each.
+
+        As far as that is found in seconds (:func:`cortune.data.images.same_pictures`).
+        """
+        images = [self.images(subject) for subject in subjects]
+        named = {
+            name: file
+            for each in images
+            for name, file in zip(each.identities, each.files, strict=True)
+            if isinstance(file, Path)
+        }
+        names = {file: name for name, file in named.items()}
+        return [[names[file] for file in group] for group in same_pictures([*names])]
 
     def listing(self, subject: str) -> list[str]:
         """Return the names of files that tell which images the subject saw, in order.

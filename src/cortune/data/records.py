@@ -38,12 +38,17 @@ class Images:
     ----------
     identities : tuple of str
         ``coco:<id>`` where known, else ``nsd:<5 digits, 0-based>``, else ``stim:<name>``.
+        Under these names responses are matched with pictures. What stands for an image
+        everywhere else is decided by content (:mod:`cortune.data.identity`).
     files : tuple of Path or BrickRow
         One file, or row of a file, per identity.
+    nsd_ids : tuple of int, optional
+        Of pictures of NSD, 0-based.
     """
 
     identities: tuple[str, ...]
     files: tuple[PictureSource, ...]
+    nsd_ids: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.identities) != len(self.files):
@@ -54,10 +59,15 @@ class Images:
 
     def unique(self) -> Images:
         """Return every identity once, in order of first appearance."""
-        first: dict[str, PictureSource] = {}
-        for identity, file in zip(self.identities, self.files, strict=True):
-            first.setdefault(identity, file)
-        return Images(tuple(first), tuple(first.values()))
+        first: dict[str, int] = {}
+        for row, identity in enumerate(self.identities):
+            first.setdefault(identity, row)
+        ids = self.nsd_ids
+        return Images(
+            tuple(first),
+            tuple(self.files[row] for row in first.values()),
+            None if ids is None else tuple(ids[row] for row in first.values()),
+        )
 
 
 @dataclass(frozen=True, eq=False)

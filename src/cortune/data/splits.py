@@ -151,5 +151,6 @@ def assert_disjoint(tuned: Iterable[str], scored: Iterable[str], what: str) -> N
     if shared:
         raise LeakageError(
             f"{what}: {len(shared)} of {len(scored)} scored images were tuned on, such as "
-            f"{min(shared)!r}. Score images of another set of the split, or tune again."
+            f"{min(shared)!r}. Score images of another set of the split, or tune again; pictures "
+            "that decode alike under two ids get one set by `split.by: file`."
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.images import open_cache, read_index
+from cortune.data.identity import by_content
+from cortune.data.images import open_cache, read_index, read_index_lines
 from cortune.data.prepare import read_responses
 from cortune.data.splits import SETS, position_of, read_split
 from cortune.errors import InputError
@@ -62,15 +64,39 @@ class ImageSet:
     identities : tuple of str
     sets : array of str (n_images,)
         One of :data:`cortune.data.splits.SETS` each.
+    names : mapping of str to str
+        Identity of every name of a picture of the subject that differs from it.
+    digests : tuple of str
+        What the pictures show, as identities by content; empty where it is not known.
     """
 
     cache: NDArray[np.uint8]
     rows: NDArray[np.int64]
     identities: tuple[str, ...]
     sets: NDArray[np.str_]
+    names: Mapping[str, str] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def marks(self, *sets: str) -> set[str]:
+        """Return all by which the images of some sets can be recognised: identity and content.
+
+        Subjects may have the same picture under different ids.
+        """
+        kept = np.isin(self.sets, sets)
+        return {name for each in (self.identities, self.digests) for name in compress(each, kept)}
+
+    def where(self, kept: NDArray[np.bool_]) -> ImageSet:
+        """Return some of the images."""
+        return replace(
+            self,
+            rows=self.rows[kept],
+            sets=self.sets[kept],
+            identities=tuple(compress(self.identities, kept)),
+            digests=tuple(compress(self.digests, kept)),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +176,7 @@ def load_unit(paths: PreparedUnit, roi: str) -> UnitData:
     InputError
         If the ROI or an image is missing from the prepared files.
     """
-    responses = read_responses(paths.responses, roi)
+    responses = read_responses(paths.responses, roi, names_of(paths.index))
     images = _select(paths, responses.identities)
     return UnitData(images, np.asarray(responses.values), responses.vertices)
 
@@ -172,8 +198,15 @@ def load_units(paths: PooledUnits, subjects: Sequence[str], roi: str) -> dict[st
     }
 
 
+def names_of(index: str) -> dict[str, str]:
+    """Return the identity of every picture's name that differs from it."""
+    lines = read_index_lines(index)
+    return {line["name"]: line["identity"] for line in lines if line["name"] != line["identity"]}
+
+
 def _select(paths: PreparedImages, identities: Sequence[str]) -> ImageSet:
-    index, split = read_index(paths.index), read_split(paths.split)
+    index, lines = read_index(paths.index), read_index_lines(paths.index)
+    split = read_split(paths.split)
     missing = [
         identity for identity in identities if identity not in index or identity not in split
     ]
@@ -186,4 +219,6 @@ def _select(paths: PreparedImages, identities: Sequence[str]) -> ImageSet:
         )
     sets = np.array([split[i] for i in identities], dtype=np.str_)
     rows = np.array([index[i] for i in identities], dtype=np.int64)
-    return ImageSet(open_cache(paths.images), rows, tuple(identities), sets)
+    digests = tuple(by_content(lines[row]["digest"]) for row in rows)
+    names = names_of(paths.index)
+    return ImageSet(open_cache(paths.images), rows, tuple(identities), sets, names, digests)

@@ -115,9 +115,9 @@ def open_inputs(grams: PathLike, responses: PathLike, roi: str) -> Iterator[Inpu
     InputError
         If the two files do not hold the same images.
     """
-    target = read_responses(Path(responses), roi)
     with hdf5_reader(grams) as file:
         network = Grams(file)
+        target = read_responses(Path(responses), roi, network.names)
         sets = {name: network.sets == name for name in SETS}
         unseen = network.identities[sets["test"] | sets["fit"]]
         assert_disjoint(network.tuned_on.tolist(), unseen.tolist(), f"{grams} and its test images")

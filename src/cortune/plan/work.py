@@ -197,9 +197,13 @@ class Count:
 
     def encode_roi(self, place: Address) -> Work:
         """Fits of all folds and layers of one ROI."""
+        return self._encoding(place, self.n_test(place))
+
+    def _encoding(self, place: Address, n: float) -> Work:
+        """Return the work of encoding models that are fitted and scored on `n` images."""
         encoding, k = self.config.encoding, self.config.encoding.folds
         sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
-        n, n_voxels = self.n_test(place), sizes[place.roi]
+        n_voxels = sizes[place.roi]
         layers = len(self.config.backbone.layers)
         # Fits by the share of the images they are fitted on; protocols share those of folds.
         fits = [(1 - 1 / k, k)]
@@ -230,19 +234,19 @@ class Count:
 
     def transfer_subject(self, place: Address) -> Work:
         """One pass over others' images, and their encoding models."""
-        return self._transfer(others(self.project, place))
+        return self._transfer(others(self.project, place), self.n_test)
 
     def transfer_dataset(self, place: Address) -> Work:
         """Run once over the images of another data set, and fit encoding models."""
         units = self.project.target_units(place.target, place.hemisphere, place.roi)
         return self._transfer(
-            [Address(place.target, u.subject, u.hemisphere, u.roi) for u in units]
+            [Address(place.target, u.subject, u.hemisphere, u.roi) for u in units], self.n_images
         )
 
-    def _transfer(self, units: list[Address]) -> Work:
+    def _transfer(self, units: list[Address], n_of: Callable[[Address], float]) -> Work:
         subjects = dict.fromkeys(unit.only("dataset", "subject") for unit in units)
-        forward = self._forward(*map(self.n_test, subjects))
-        return sum(map(self.encode_roi, units), forward)
+        forward = self._forward(*map(n_of, subjects))
+        return sum((self._encoding(unit, n_of(unit)) for unit in units), forward)
 
     @cached_property
     def _probed(self) -> dict[str, tuple[int, int]]:

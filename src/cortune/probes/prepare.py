@@ -15,7 +15,8 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from cortune.artifacts import PathLike, atomic, sha256, write_csv, write_json_beside
-from cortune.data.images import open_cache, open_rgb
+from cortune.data.images import content_digest, open_cache, open_rgb
+from cortune.data.splits import position_of
 from cortune.errors import CortuneError, InputError
 from cortune.probes.sources import (
     SCENES,
@@ -107,15 +108,16 @@ def prepare_probe(
         if problems := probe_problems(spec):
             raise CortuneError(problems[0])
         files = _render_scenes(spec, size, Path(cache_path), provenance.seed)
-        raw = {}
+        raw, contents = {}, None
     else:
         files = _limited(list_images(spec), spec.images_per_class, provenance.seed)
         _raise_first(files)
-        raw = {"pictures": _decode_files(files, size, Path(cache_path), workers)}
+        digest, contents = _decode_files(files, size, Path(cache_path), workers)
+        raw = {"pictures": digest}
     _raise_first(files)
     provenance = replace(provenance, raw={**provenance.raw, **raw})
     write_json_beside(cache_path, provenance)
-    test = stratified_test(files.labels, files.classes, test_fraction, provenance.seed)
+    test = stratified_test(files.labels, files.classes, test_fraction, provenance.seed, contents)
     index = {
         "image": files.names(),
         "label": files.labels,
@@ -156,7 +158,11 @@ def read_probe(cache_path: PathLike, index_path: PathLike) -> ProbeImages:
 
 
 def stratified_test(
-    labels: NDArray[np.int64], classes: Sequence[str], fraction: float, seed: int
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    fraction: float,
+    seed: int,
+    contents: Sequence[str] | None = None,
 ) -> NDArray[np.bool_]:
     """Draw test images, the same share of every class.
 
@@ -169,17 +175,27 @@ def stratified_test(
         Of n images of a class, ``fraction · n`` rounded half up are tested on, and at
         least one is on either side.
     seed : int
+    contents : sequence of str, optional
+        Digest of each picture. It decides instead of the order, so that pictures that decode
+        alike are drawn together, whatever they are called, and copies move no other.
 
     Returns
     -------
     array (n_images,), bool
     """
     test = np.zeros(len(labels), bool)
+    keys = np.array(contents if contents is not None else np.arange(len(labels)).astype(str))
+    _, first = np.unique(keys, return_index=True)
+    once = np.isin(np.arange(len(labels)), first)
     for label, name in enumerate(classes):
-        rows = np.flatnonzero(labels == label)
-        n_test = min(max(math.floor(fraction * len(rows) + 0.5), 1), len(rows) - 1)
-        test[rng(seed, "probe split", name).permutation(rows)[:n_test]] = True
-    return test
+        rows = np.flatnonzero(once & (labels == label))
+        n_test = min(max(math.floor(fraction * len(rows) + 0.5), 1), max(len(rows) - 1, 0))
+        if contents is None:
+            order = rng(seed, "probe split", name).permutation(rows)
+        else:
+            order = np.array(sorted(rows, key=lambda row: position_of(seed, str(keys[row]))), int)
+        test[order[:n_test]] = True
+    return np.isin(keys, keys[test])
 
 
 def _render_scenes(spec: ProbeSpec, size: int, path: Path, seed: int) -> LabelledFiles:
@@ -222,12 +238,15 @@ def _limited(listed: LabelledFiles, images_per_class: int, seed: int) -> Labelle
     return LabelledFiles(listed.root, files, listed.labels[kept], listed.classes)
 
 
-def _decode_files(files: LabelledFiles, size: int, path: Path, workers: int) -> str:
-    """Write the cache of photographs; return a SHA-256 over their names and bytes."""
-    digest = hashlib.sha256()
+def _decode_files(
+    files: LabelledFiles, size: int, path: Path, workers: int
+) -> tuple[str, list[str]]:
+    """Write the cache; return a SHA-256 over names and bytes, and what each picture shows."""
+    digest, contents = hashlib.sha256(), []
 
-    def load(file: Path) -> tuple[NDArray[np.uint8], str]:
-        return central_square(open_rgb(file), size, file), sha256(file)
+    def load(file: Path) -> tuple[NDArray[np.uint8], str, str]:
+        picture = open_rgb(file)
+        return central_square(picture, size, file), sha256(file), content_digest(picture)
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
         names = files.names()
@@ -235,12 +254,13 @@ def _decode_files(files: LabelledFiles, size: int, path: Path, workers: int) -> 
             for start in range(0, len(names), _BLOCK):
                 block = slice(start, start + _BLOCK)
                 decoded = pool.map(load, files.files[block])
-                for name, (pixels, sha) in zip(names[block], decoded, strict=True):
+                for name, (pixels, sha, content) in zip(names[block], decoded, strict=True):
                     digest.update(f"{name}\x1f{sha}\n".encode())
+                    contents.append(content)
                     yield pixels
 
     _write_cache(path, len(files.files), size, pictures())
-    return digest.hexdigest()
+    return digest.hexdigest(), contents
 
 
 def central_square(picture: Image.Image, size: int, where: object) -> NDArray[np.uint8]:

@@ -308,6 +308,12 @@ def subject_design_ids(spec: SimulationSpec, subject: str, seed: int) -> np.ndar
     return _subject_ids(spec, subject, seed)[0]
 
 
+def shared_image_ids(spec: SimulationSpec, seed: int) -> list[int]:
+    """Return the identities of the images that every simulated subject sees, ascending."""
+    ids: list[int] = np.sort(_subject_ids(spec, "subj01", seed)[0][: spec.n_shared]).tolist()
+    return ids
+
+
 def subject_test_ids(spec: SimulationSpec, subject: str, seed: int) -> np.ndarray:
     """Return the identities of a subject's pictures without responses, ascending."""
     return np.sort(_subject_ids(spec, subject, seed)[1])

@@ -66,7 +66,7 @@ def _once_untuned(address: Address) -> Address:
 
 
 @stage(
-    number=3,
+    number=4,
     entities=OF_NETWORK,
     normal=_once_untuned,
     reads=("seed", "backbone.layers", "features.images", "encoding.size_curve.sizes"),
@@ -84,6 +84,7 @@ def _once_untuned(address: Address) -> Address:
                 "@layers": "Names of the layers.",
                 "identities": IDENTITIES,
                 "sets": "Set of each image.",
+                "names": "(m, 2) Names of pictures that differ from their identity, and that.",
                 "tuned_on": "Identities that the network was tuned on or selected by.",
                 "layers/<layer>": "(n, n) float32, of centred features.",
                 "layers/<layer>@n_features": "Features of the layer.",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.address import Address
 from cortune.data import LAYOUTS, open_dataset
+from cortune.data.identity import COMMUNITY
+from cortune.errors import InputError
 from cortune.fingerprints import Sources
 from cortune.stages.declare import From, Output, stage
 from cortune.stages.simulate import SHARED
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
     from cortune.project import Project
     from cortune.settings import Settings
 
-IDENTITIES = "Identity of each image: `coco:…` where known, else `nsd:…`, or the stimulus's name."
+IDENTITIES = (
+    "Identity of each image: `coco:…` where known, else `nsd:…`, else `image:…`, a digest of its "
+    "pixels."
+)
 _TABLES = ("stim_info", "coco_of")
 """Options of readers that are files; what counts of them is the content."""
 _OPTIONS = dict.fromkeys(key for reader in LAYOUTS.values() for key in reader.options)
 _READ = tuple(f"datasets.{{dataset}}.{key}" for key in ("layout", *_OPTIONS) if key not in _TABLES)
 _PLACES = tuple(f"datasets.{{dataset}}.{key}" for key in ("root", *_TABLES))
+
+_PHOTOGRAPHS = "datasets.{dataset}.simulate.images"
 
 
 def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
@@ -76,21 +83,27 @@ def _reader(job: Job) -> Reader:
 
 
 @stage(
-    number=1,
+    number=2,
     entities=("dataset", "subject"),
-    reads=(*_READ, "backbone.input_size"),
-    places=_PLACES,
+    reads=(*_READ, _PHOTOGRAPHS, "backbone.input_size"),
+    places=(*_PLACES, _PHOTOGRAPHS),
     sources=_raw,
     inputs={"simulated": From("simulate_dataset", "record", simulated)},
     outputs={
         "images": Output(
             "images.npy",
-            "(n, s, s, 3) uint8, the pictures decoded and resized, each identity once.",
+            "(n, s, s, 3) uint8, the pictures decoded and resized.",
         ),
         "index": Output(
             "index.csv",
             "a row per row of `images.npy`.",
-            {"identity": IDENTITIES, "file": "The picture, in the data set's folder."},
+            {
+                "identity": f"{IDENTITIES} Pictures that decode alike have one.",
+                "file": "The picture, in the data set's folder.",
+                "name": "What the picture is called where responses are: an id, or its name.",
+                "digest": "Of the decoded pixels.",
+                "nsd_id": "NSD's number of the picture, from 0; empty where it has none.",
+            },
         ),
     },
 )
@@ -98,6 +111,8 @@ def prepare_images(job: Job) -> None:
     """Decode a subject's images once, and index them by identity."""
     from cortune.data.prepare import prepare_images as prepare
 
+    # A user's photographs have numbers of NSD's in their names, and none of its ids.
+    simulate = job.config.datasets[job.address.dataset].simulate
     prepare(
         _reader(job),
         job.address.subject,
@@ -106,6 +121,7 @@ def prepare_images(job: Job) -> None:
         job.output.index,
         job.provenance(),
         workers=job.threads,
+        named=not (simulate and getattr(simulate, "images", None)),
     )
 
 
@@ -122,7 +138,7 @@ def prepare_images(job: Job) -> None:
             "responses of all voxels that belong to an ROI.",
             {
                 "responses": "(n, V) float32.",
-                "identities": IDENTITIES,
+                "identities": "Name of each row's picture, as in the index of images.",
                 "vertices": "(V) Positions in the hemisphere's responses, as distributed.",
                 "mesh_vertices": "(V) Vertices of the surface mesh; −1 where there is none.",
                 "noise_ceiling": "(V) Share of variance that can be explained; NaN where unknown.",
@@ -148,12 +164,51 @@ def _split_table(settings: Settings, address: Address) -> Sources:
     return Sources([("split", Path(path).expanduser())] if path else [])
 
 
+def _images_shared(project: Project, address: Address) -> dict[str, Any]:
+    """Return whether networks are tuned on the data set, and what all simulated subjects see."""
+    spec = None
+    if project.config.split.by in COMMUNITY:
+        spec = project.simulation(address.dataset)
+    shared = None
+    if spec is not None and hasattr(spec, "n_shared"):
+        from cortune.simulate.spec import shared_image_ids
+
+        shared = shared_image_ids(spec, project.config.seed)
+    return {"tuned": address.dataset == project.dataset, "shared": shared}
+
+
+def _given(job: Job, lines: list[dict[str, str]]) -> dict[str, str] | None:
+    """Return the sets of images that do not follow from their hash."""
+    from cortune.data.identity import community_ids
+    from cortune.data.splits import read_split
+
+    split = job.config.split
+    if split.by == "hash":
+        return None
+    if split.by == "file":
+        table = read_split(Path(split.file).expanduser())
+        called = [
+            (name, line["identity"])
+            for line in lines
+            for name in (f"nsd:{line['nsd_id']:0>5}", line["name"], line["identity"])
+            if line["nsd_id"] or not name.startswith("nsd:")
+        ]
+        return {identity: table[name] for name, identity in called if name in table}
+    shared = set(job.facts["shared"] or ()) or community_ids(split.by)
+    return {
+        line["identity"]: "test"
+        for line in lines
+        if line["nsd_id"] and int(line["nsd_id"]) in shared
+    }
+
+
 @stage(
     number=1,
     entities=("dataset", "subject"),
     reads=("seed", "split"),
     places=("split.file",),
     sources=_split_table,
+    facts=_images_shared,
     inputs={"index": From("prepare_images", "index")},
     outputs={
         "split": Output(
@@ -165,17 +220,26 @@ def _split_table(settings: Settings, address: Address) -> Sources:
 )
 def split_images(job: Job) -> None:
     """Assign a subject's images to tuning, validation and test by identity."""
-    from cortune.data.images import read_index
+    from cortune.data.images import read_index_lines
     from cortune.data.prepare import split_images as split
-    from cortune.data.splits import SETS, read_split
+    from cortune.data.splits import SETS
 
-    settings = job.config.split
-    given = read_split(Path(settings.file).expanduser()) if settings.file else None
+    settings, lines = job.config.split, read_index_lines(job.input.index)
+    given, tuned = _given(job, lines), job.facts["tuned"]
+    if tuned and given is not None and "test" not in given.values():
+        raise InputError(
+            "split.by",
+            f"{settings.by} with {job.address.dataset}, {job.address.subject} of which saw no "
+            "image of its test set",
+            "a data set that has such images, with the ids by which they are named",
+            "Set `split.by: hash`, or another table.",
+        )
     split(
-        read_index(job.input.index),
+        [line["identity"] for line in lines],
         job.config.seed,
         {name: getattr(settings, name) for name in SETS},
         job.output.split,
         job.provenance(),
         given=given,
+        whole=tuned,
     )

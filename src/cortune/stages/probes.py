@@ -55,7 +55,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
 
 
 @stage(
-    number=1,
+    number=2,
     entities=("probe",),
     reads=(
         "seed",

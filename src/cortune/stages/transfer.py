@@ -41,7 +41,7 @@ def _target_rois(project: Project, address: Address) -> dict[str, list[str]]:
     return found
 
 
-def _transfer(job: Job) -> None:
+def _transfer(job: Job, *, within: bool) -> None:
     from cortune.networks.device import choose_runtime
     from cortune.transfer import targets as paired
     from cortune.transfer import transfer_network
@@ -60,6 +60,7 @@ def _transfer(job: Job) -> None:
         n_folds=config.encoding.folds,
         batch_size=config.features.batch_size,
         space=space_of(job),
+        within=within,
     )
 
 
@@ -86,11 +87,11 @@ def _transfer(job: Job) -> None:
 )
 def transfer_subject(job: Job) -> None:
     """Encode other subjects of the data set from the features of a network."""
-    _transfer(job)
+    _transfer(job, within=True)
 
 
 @stage(
-    number=3,
+    number=4,
     entities=("target", *OF_NETWORK),
     reads=_READS,
     facts=_target_rois,
@@ -112,7 +113,7 @@ def transfer_subject(job: Job) -> None:
 )
 def transfer_dataset(job: Job) -> None:
     """Encode another data set from the features of a network."""
-    _transfer(job)
+    _transfer(job, within=False)
 
 
 def between_subjects(project: Project, address: Address) -> Iterable[Address]:

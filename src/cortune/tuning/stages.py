@@ -239,12 +239,10 @@ def tune_pooled(
         If an image of one subject's tuning or validation set is in another's test set.
     """
     units = {s: _watched(method, unit, settings, provenance.seed) for s, unit in units.items()}
-    tuned_on = {identity for unit in units.values() for identity in _tuned_on(unit)}
+    tuned_on = {mark for unit in units.values() for mark in _tuned_on(unit)}
     for subject, unit in units.items():
-        held_out = [
-            unit.images.identities[row] for row in np.flatnonzero(unit.images.sets == "test")
-        ]
-        assert_disjoint(tuned_on, held_out, f"pooled tuning and the test images of {subject}")
+        unseen = unit.images.marks("test", "fit")
+        assert_disjoint(tuned_on, unseen, f"pooled tuning and the test images of {subject}")
     start = load_network(backbone)
     torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
     n_voxels = {subject: unit.responses.shape[1] for subject, unit in units.items()}
@@ -290,7 +288,7 @@ def _tune(
     workers: int,
 ) -> History:
     """Train a task; save its network, history and held-out embeddings."""
-    tuned_on = sorted({identity for unit in units.values() for identity in _tuned_on(unit)})
+    tuned_on = sorted({mark for unit in units.values() for mark in _tuned_on(unit)})
     assert tune is not None
     logger.info("%d images to tune on, %d to watch", len(tune), len(validation or ()))
     _on(task.model, runtime)
@@ -357,13 +355,9 @@ def _held_out(
     return found
 
 
-def _tuned_on(unit: UnitData) -> list[str]:
-    """Return the images that tuning sees or watches."""
-    return [
-        identity
-        for identity, name in zip(unit.images.identities, unit.images.sets, strict=True)
-        if name in ("tune", "validation")
-    ]
+def _tuned_on(unit: UnitData) -> set[str]:
+    """Return the images that tuning sees or watches, by identity and by content."""
+    return unit.images.marks("tune", "validation")
 
 
 def _watched(method: str, unit: UnitData, settings: Any, seed: int) -> UnitData:
