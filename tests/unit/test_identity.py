@@ -106,7 +106,6 @@ def test_a_stimulus_in_another_folder_and_format_is_its_twin(tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.long
 def test_the_whole_stimulus_set_says_which_id_stands_for_twins(tmp_path: Path) -> None:
     """Subject 1 sees 73000, whose twin among all stimuli, 4, it never sees."""
     tree = nsd_tree.write_tree(tmp_path / "data")

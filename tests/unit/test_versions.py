@@ -18,7 +18,7 @@ from cortune.address import Address
 from cortune.config import Config
 from cortune.project import Project
 from cortune.reruns import reruns
-from cortune.settings import keys_of
+from cortune.settings import keys_of, look_up
 from cortune.stages import RUNTIME, STAGES
 from cortune.versions import VERSION, Provenance, canonical_json, version_of, versions_in
 
@@ -130,10 +130,7 @@ def changeable():
     )
     plain = BASE.config.as_dict()
     for key in declared:
-        value = plain
-        for part in key.split("."):
-            value = value[part]
-        yield from _leaves(key, value)
+        yield from _leaves(key, look_up(plain, key))
 
 
 def _leaves(key, value):
