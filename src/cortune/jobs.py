@@ -127,7 +127,6 @@ class Job:
         return Settings(
             alphas=encoding.alphas.values(),
             n_components=encoding.n_components,
-            n_bootstrap=self.config.statistics.n_bootstrap,
             seed=self.config.seed,
             device=_array_device(self.config.device),
             memory=encoding.memory_gb * 1e9,

@@ -11,7 +11,7 @@ from cortune.errors import InputError
 from cortune.versions import Provenance
 
 ALPHAS = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0]
-SETTINGS = Settings(ALPHAS, n_components=10_000, n_bootstrap=200)
+SETTINGS = Settings(ALPHAS, n_components=10_000)
 N = 80
 SETS = {"test": np.arange(N)}
 
@@ -41,7 +41,8 @@ def test_one_layer_alone_is_ridge_with_that_layer(features, grams):
     # himalaya keeps the outer fold's centring in the inner folds: a near tie may go either way.
     difference = np.abs(joint.r - single.r)
     assert np.median(difference) < 1e-5 and difference.max() < 0.01
-    np.testing.assert_allclose(joint.interval, single.interval, atol=2e-3)
+    # All of its variance counts twice, of the other's a share.
+    assert 1 <= np.ptp(joint.interval) / np.ptp(single.interval) < 1.05 * 2**0.5
     assert joint.n_images_scored == single.n_images_scored
     assert joint.layers == (ALL,) and joint.layer == ALL
 

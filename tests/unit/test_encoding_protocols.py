@@ -20,7 +20,7 @@ from cortune.encoding.protocols import Settings, _most_chosen, encode_unit, size
 from cortune.errors import InputError
 
 ALPHAS = np.logspace(-1, 5, 7)
-SETTINGS = Settings(ALPHAS, n_components=25, n_bootstrap=50)
+SETTINGS = Settings(ALPHAS, n_components=25)
 N = {"tune": 70, "validation": 30, "test": 63}
 ENDS = np.cumsum(list(N.values()))
 SETS = {name: np.arange(end - n, end) for (name, n), end in zip(N.items(), ENDS, strict=True)}
@@ -183,7 +183,7 @@ def test_torch_gives_the_numbers_of_numpy(data):
     X, Y = data
     protocols = ["heldout_cv", "published", "tune_test"]
     expected = encode_unit(grams(X), Y, SETS, SETTINGS, protocols=protocols)
-    device = Settings(ALPHAS, n_components=25, n_bootstrap=50, device="cpu")
+    device = Settings(ALPHAS, n_components=25, device="cpu")
     found = encode_unit(grams(X), Y, SETS, device, protocols=protocols)
     for name, result in found.items():
         np.testing.assert_allclose(result.r_layers, expected[name].r_layers, atol=1e-5)
@@ -197,7 +197,7 @@ def test_torch_gives_the_numbers_of_numpy(data):
 def test_blocks_of_targets_do_not_change_the_result(data):
     X, Y = data
     whole = encode_unit(grams(X), Y, SETS, SETTINGS)
-    little = Settings(ALPHAS, n_components=25, n_bootstrap=50, memory=1)
+    little = Settings(ALPHAS, n_components=25, memory=1)
     for name, result in encode_unit(grams(X), Y, SETS, little).items():
         np.testing.assert_allclose(result.r, whole[name].r, atol=1e-6)
         np.testing.assert_allclose(result.interval, whole[name].interval, atol=1e-6)
@@ -311,7 +311,7 @@ def test_any_small_unit_is_encoded(n, d, n_targets, n_components, seed, wide):
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 3, (n, d)).astype(np.float64 if wide else np.float32)
     Y = rng.integers(0, 3, (n, n_targets)).astype(x.dtype)
-    settings = Settings([0.1, 10.0], n_components=n_components, n_bootstrap=20)
+    settings = Settings([0.1, 10.0], n_components=n_components)
     for result in encode_unit({"a": x @ x.T}, Y, {"test": np.arange(n)}, settings).values():
         defined = np.isfinite(result.r)
         assert (np.abs(result.r[defined]) <= 1).all()

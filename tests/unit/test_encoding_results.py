@@ -33,7 +33,7 @@ def results():
         {layer: x @ x.T for layer, x in X.items()},
         Y,
         {"test": np.arange(60)},
-        Settings([1.0, 100.0], n_bootstrap=30),
+        Settings([1.0, 100.0]),
         noise_ceiling=np.array([0.5, 0.02, np.nan, 0.5, 0.8]),
         vertices=np.array([4, 8, 15, 16, 23]),
     )

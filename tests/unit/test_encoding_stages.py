@@ -16,7 +16,7 @@ from cortune.errors import InputError, LeakageError
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("encode_roi", "1-00000000", 0)
-SETTINGS = Settings(alphas=[0.1, 10.0], n_bootstrap=100)
+SETTINGS = Settings(alphas=[0.1, 10.0])
 SHARES = {"tune": 0.4, "validation": 0.1, "test": 0.5}
 
 

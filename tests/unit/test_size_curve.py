@@ -18,7 +18,7 @@ from cortune.report.tables import EncodedUnit
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("fit_size_curve", "1-00000000", 0)
-SETTINGS = Settings(alphas=[0.1, 10.0, 1000.0], n_components=50, n_bootstrap=50)
+SETTINGS = Settings(alphas=[0.1, 10.0, 1000.0], n_components=50)
 SETS = np.repeat(["tune", "validation", "test"], [200, 20, 60])
 IDENTITIES = np.array([f"nsd:{i:05d}" for i in range(len(SETS))])
 N_FEATURES, N_VOXELS = 30, 5
@@ -86,7 +86,7 @@ def test_largest_size_equals_ridge_on_the_features(planted, fitted):
     folder, features, values = planted
     alpha = 10.0
     out = folder / "one_penalty.h5"
-    settings = Settings(alphas=[alpha], n_components=N_FEATURES, n_bootstrap=10)
+    settings = Settings(alphas=[alpha], n_components=N_FEATURES)
     fit_size_curve(
         folder / "all.h5",
         folder / "responses.h5",

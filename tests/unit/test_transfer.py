@@ -21,7 +21,7 @@ from cortune.transfer import Target, read_transfer, targets, transfer_network
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("transfer_subject", "1-00000000", 0)
-SETTINGS = Settings([1.0, 100.0], n_bootstrap=100)
+SETTINGS = Settings([1.0, 100.0])
 LAYERS = ["features.2", "classifier.5"]
 N = 40
 

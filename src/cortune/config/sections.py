@@ -338,7 +338,7 @@ class Statistics(Section):
     """Intervals and tests."""
 
     n_bootstrap: Annotated[int, Field(ge=100)] = 1000
-    """Bootstrap samples of every interval."""
+    """Bootstrap samples of intervals over subjects, and of laterality over images."""
     n_permutations: Annotated[int, Field(ge=100)] = 10000
     """Sign flips when they cannot all be enumerated."""
 

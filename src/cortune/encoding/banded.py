@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from cortune.encoding.bootstrap import bootstrap_sums, centred_interval, resample_counts
 from cortune.encoding.folds import Plan, Sets, Split, heldout_cv
+from cortune.encoding.intervals import influences, r_interval
 from cortune.encoding.protocols import Settings, checked_gram, checked_responses, lower_median
 from cortune.encoding.results import UnitEncoding
-from cortune.encoding.scores import Floats, Ints, mean_over_targets, pearson_r, standardise, varies
+from cortune.encoding.scores import Floats, Ints, pearson_r, standardise, varies
 from cortune.seeds import rng
 
 ALL_LAYERS = "all_layers"
@@ -98,9 +98,12 @@ def encode_all_layers(
         whole[..., defined] = values
         return whole
 
-    r = spread(np.mean([fold.r for fold in folds], axis=0))
-    replicates = np.mean([fold.replicates for fold in folds], axis=0)
-    interval = np.array(centred_interval(float(mean_over_targets(r)), replicates))
+    by_fold = np.stack([fold.r for fold in folds])
+    r = spread(by_fold.mean(axis=0))
+    n_scored = max(int(np.isfinite(by_fold).all(axis=0).sum()), 1)
+    influence = np.stack([fold.influence for fold in folds]) / n_scored
+    # Models without two folds are not kept here: all of the variance counts twice.
+    interval = np.array(r_interval(by_fold, influence, 1.0))
     fold_alpha = spread(np.stack([fold.alpha for fold in folds]))
     alpha = lower_median(fold_alpha)
     unknown = np.full(n_targets, np.nan, np.float32)
@@ -129,7 +132,7 @@ class _Fold:
     r: Floats
     alpha: Floats
     partition: Floats
-    replicates: Floats
+    influence: Floats
 
 
 def _fit_fold(
@@ -168,14 +171,12 @@ def _fit_fold(
     parts = np.nan_to_num(np.asarray(parts)).astype(np.float32)
     parts -= parts.mean(axis=1, keepdims=True)
     truth, predicted = standardise(Y[score]), parts.sum(axis=0)
-    counts = resample_counts(len(score), settings.n_bootstrap, settings.seed, number)
-    total, n_defined = bootstrap_sums(counts, truth, standardise(predicted))
     partition = r2_score_split(Y[score] - Y[score].mean(axis=0), parts)
     return _Fold(
         r=pearson_r(truth, predicted),
         alpha=np.asarray(alphas, np.float32),
         partition=np.asarray(partition, np.float32),
-        replicates=total / np.where(n_defined > 0, n_defined, np.nan),
+        influence=influences(truth, standardise(predicted)),
     )
 
 

@@ -72,6 +72,19 @@ class Plan:
         return set(self.outer).union(*self.inner)
 
     @property
+    def without_two(self) -> tuple[tuple[Images, ...], ...]:
+        """For every fold, the fit images of models without it and another fold that score it."""
+        splits = self.splits
+        return tuple(
+            tuple(
+                split.fit
+                for split in inner
+                if split.fit != outer.fit and Split(split.fit, outer.score) in splits
+            )
+            for outer, inner in zip(self.outer, self.inner, strict=True)
+        )
+
+    @property
     def optimistic(self) -> bool:
         """Whether an image that scores a fold also had a say in choosing its model."""
         return any(

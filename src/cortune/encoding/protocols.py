@@ -20,8 +20,8 @@ from array_api_compat import array_namespace
 
 from cortune.arrays import Array, to_array, to_numpy
 from cortune.encoding import folds
-from cortune.encoding.bootstrap import bootstrap_sums, centred_interval, resample_counts
 from cortune.encoding.folds import PROTOCOLS, Images, Plan, Sets, Split
+from cortune.encoding.intervals import doubled_share, influences, r_interval
 from cortune.encoding.results import NO_LAYER, UnitEncoding
 from cortune.encoding.ridge import predict, principal_components, project, rotate, score_alphas
 from cortune.encoding.scores import Floats, Ints, best, mean_over_targets, standardise
@@ -43,8 +43,6 @@ class Settings:
         Ridge penalties to choose from, ascending.
     n_components : int
         Principal components to keep at most.
-    n_bootstrap : int
-        Resamples of the images for the intervals.
     seed : int
     device : str, optional
         None computes with NumPy; a torch device (``cpu``, ``cuda:0``) with torch.
@@ -54,7 +52,6 @@ class Settings:
 
     alphas: Sequence[float]
     n_components: int = 1000
-    n_bootstrap: int = 1000
     seed: int = 0
     device: str | None = None
     memory: float = 1e9
@@ -223,21 +220,10 @@ class _Run(Generic[Name]):
         self.settings = settings
         self.Y = Y
         self.alphas = np.asarray(settings.alphas, dtype=np.float64)
-        self.tables = {
-            name: _Table(plan, n_layers, Y.shape[1], settings.n_bootstrap)
-            for name, plan in plans.items()
-        }
+        self.tables = {name: _Table(plan, n_layers, Y.shape[1]) for name, plan in plans.items()}
         self.scored: dict[Images, set[Images]] = {}
         for split in set[Split]().union(*(plan.splits for plan in plans.values())):
             self.scored.setdefault(split.fit, set()).add(split.score)
-        self.reported = {split.fit for plan in plans.values() for split in plan.outer}
-        self.counts = {
-            (fold, len(split.score)): self._to_device(
-                resample_counts(len(split.score), settings.n_bootstrap, settings.seed, fold)
-            )
-            for plan in plans.values()
-            for fold, split in enumerate(plan.outer)
-        }
 
     def add_layer(self, layer: int, gram: Array) -> None:
         """Decompose one layer's Gram and score it, block of targets by block."""
@@ -296,8 +282,7 @@ class _Run(Generic[Name]):
             for score, scores in model.scores.items():
                 found = score_alphas(scores, model.eigenvalues, turned, truth[score], penalties)
                 r[Split(fit, score)] = to_numpy(found)
-            if fit in self.reported:
-                rotated[fit] = turned
+            rotated[fit] = turned
         for name, plan in self.plans.items():
             # NaN for a voxel that is constant in any fold: no r, no part in the interval.
             defined = 1 + 0 * sum(truth[split.score][:1, :] for split in plan.outer)
@@ -305,23 +290,27 @@ class _Run(Generic[Name]):
                 selection = np.mean([r[inner] for inner in plan.inner[fold]], axis=0)
                 choice = best(selection)[None]
                 alpha = self.alphas[choice[0]]
-                replicates = bootstrap_sums(
-                    self.counts[fold, len(split.score)],
-                    truth[split.score] * defined,
-                    self._predict(models[split.fit], split.score, rotated[split.fit], alpha),
-                )
+                influence = [
+                    self._influences(
+                        truth[split.score] * defined, models[fit], split.score, rotated[fit], alpha
+                    )
+                    for fit in (split.fit, *plan.without_two[fold])
+                ]
                 self.tables[name].add(
                     (layer, fold, block),
                     selection=np.take_along_axis(selection, choice, 0)[0],
                     r=np.take_along_axis(r[split], choice, 0)[0],
                     alpha=alpha,
-                    replicates=replicates,
+                    influence=influence,
                 )
 
-    def _predict(self, model: _Model, score: Images, rotated: Array, alpha: Floats) -> Array:
-        """Return standardised predictions, each target with its own penalty."""
+    def _influences(
+        self, truth: Array, model: _Model, score: Images, rotated: Array, alpha: Floats
+    ) -> Floats:
+        """Return influences on the r of predictions, each target with its own penalty."""
         penalty = self._to_device(alpha)
-        return standardise(predict(model.scores[score], model.eigenvalues, rotated, penalty))
+        predicted = predict(model.scores[score], model.eigenvalues, rotated, penalty)
+        return to_numpy(influences(truth, standardise(predicted)))
 
     def _blocks(self) -> Iterator[slice]:
         """Cut the targets into blocks that fit the memory allowed."""
@@ -329,7 +318,7 @@ class _Run(Generic[Name]):
         scored = [score for scores in self.scored.values() for score in scores]
         k = min(self.settings.n_components, largest_fit)
         per_target = 4 * (
-            (len(self.reported) + 3) * k  # rotated targets kept; weights while scoring
+            (len(self.scored) + 3) * k  # rotated targets kept; weights while scoring
             + 4 * largest_fit  # responses and their centring, float64 for a moment
             + 3 * sum(map(len, set(scored)))  # standardised responses
             + 6 * max(map(len, scored))  # predictions
@@ -344,14 +333,14 @@ class _Run(Generic[Name]):
 class _Table:
     """What a plan collects over layers, folds and blocks of targets, and what it says."""
 
-    def __init__(self, plan: Plan, n_layers: int, n_targets: int, n_bootstrap: int) -> None:
+    def __init__(self, plan: Plan, n_layers: int, n_targets: int) -> None:
         self.plan = plan
         shape = (n_layers, len(plan.outer), n_targets)
         self.selection = np.full(shape, np.nan, dtype=np.float32)
         self.r = np.full(shape, np.nan, dtype=np.float32)
         self.alpha = np.full(shape, np.nan, dtype=np.float32)
-        self.total = np.zeros((*shape[:2], n_bootstrap))
-        self.defined = np.zeros((*shape[:2], n_bootstrap))
+        n_models = 1 + len(plan.without_two[0])
+        self.influence = np.zeros((*shape[:2], n_models, len(plan.outer[0].score)))
 
     def add(
         self,
@@ -360,14 +349,13 @@ class _Table:
         selection: Floats,
         r: Floats,
         alpha: Floats,
-        replicates: tuple[Array, Array],
+        influence: Sequence[Floats],
     ) -> None:
         """Enter the scores of one layer, fold and block of targets."""
         self.selection[at] = selection
         self.r[at] = r
         self.alpha[at] = np.where(np.isnan(selection), np.nan, alpha)
-        self.total[at[:2]] += to_numpy(replicates[0])
-        self.defined[at[:2]] += to_numpy(replicates[1])
+        self.influence[at[:2]] += influence
 
     def encoding(
         self, layers: tuple[str, ...], vertices: Ints, noise_ceiling: Floats
@@ -379,7 +367,6 @@ class _Table:
         r_layers = self.r.mean(axis=1)
         r = self.r[chosen, fold].mean(axis=0)
         fold_alpha = self.alpha[chosen, fold]
-        replicates = self.total / np.where(self.defined > 0, self.defined, np.nan)
         names = tuple(
             layers[c] if np.isfinite(layer_scores[c, f]) else NO_LAYER
             for f, c in enumerate(chosen.tolist())
@@ -397,16 +384,16 @@ class _Table:
             fold_alpha=fold_alpha,
             r_layers=r_layers,
             alpha_layers=lower_median(self.alpha.swapaxes(0, 1)),
-            interval=np.array(
-                centred_interval(float(mean_over_targets(r)), replicates[chosen, fold].mean(axis=0))
-            ),
-            interval_layers=np.array(
-                [
-                    centred_interval(float(mean_over_targets(one)), resampled)
-                    for one, resampled in zip(r_layers, replicates.mean(axis=1), strict=True)
-                ]
-            ),
+            interval=self._interval(chosen),
+            interval_layers=np.array([self._interval(at) for at in range(len(layers))]),
         )
+
+    def _interval(self, layer: Ints | int) -> Floats:
+        """Return the interval with one layer, or one of each fold."""
+        fold = np.arange(len(self.plan.outer))
+        r = self.r[layer, fold]
+        influence = self.influence[layer, fold] / max(np.isfinite(r).all(axis=0).sum(), 1)
+        return np.array(r_interval(r, influence[:, 0], doubled_share(influence[:, 1:])))
 
 
 def _most_chosen(names: Sequence[str], scores: Mapping[str, float]) -> str:

@@ -46,7 +46,7 @@ class UnitEncoding:
     r_layers, alpha_layers : array of shape (L, V)
         The same with the layer held fixed.
     interval : array of shape (2,)
-        95 % interval of the mean of `r` over voxels, by a bootstrap over images.
+        95 % interval of the mean of `r` over voxels (:mod:`cortune.encoding.intervals`).
     interval_layers : array of shape (L, 2)
     """
 

@@ -215,10 +215,8 @@ class Count:
         products = 0.0
         for share, number in fits:
             components = min(encoding.n_components, share * n)
-            scored = n / k * (1 if share == 1 - 1 / k else 2) * encoding.alphas.num
+            scored = n / k * (1 if share == 1 - 1 / k else 2) * (encoding.alphas.num + 1)
             products += 2 * number * components * n_voxels * (share * n + scored)
-        resampling = 2 * self.config.statistics.n_bootstrap * n * n_voxels
-        products += resampling * len(encoding.protocols)
         rows = len(encoding.protocols) * n_voxels * (3 + 2 * layers)
         return Work(
             products=layers * products / 1e9,

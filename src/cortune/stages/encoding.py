@@ -23,7 +23,6 @@ MODELS = (
     "encoding.n_components",
     "encoding.alphas",
     "encoding.folds",
-    "statistics.n_bootstrap",
 )
 """What decides an encoding model, beside features and responses."""
 ENCODING = {
@@ -39,7 +38,7 @@ ENCODING = {
     "fold_alpha": "(F, V) Penalty of each fold.",
     "r_layers": "(L, V) r with the layer held fixed.",
     "alpha_layers": "(L, V) Its penalty.",
-    "interval": "(2) 95 % interval of the mean of r over voxels.",
+    "interval": "(2) 95 % interval of the mean of r over folds and voxels.",
     "interval_layers": "(L, 2) The same by layer.",
 }
 
@@ -125,7 +124,7 @@ _FITTED = {
 
 
 @stage(
-    number=1,
+    number=2,
     entities=OF_NETWORK,
     reads=(*MODELS, "encoding.protocols", "encoding.all_layers"),
     inputs=_FITTED,
@@ -160,7 +159,7 @@ def encode_roi(job: Job) -> None:
 
 
 @stage(
-    number=1,
+    number=2,
     entities=OF_NETWORK,
     reads=(*MODELS, "encoding.size_curve.sizes"),
     inputs=_FITTED,

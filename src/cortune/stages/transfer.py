@@ -65,7 +65,7 @@ def _transfer(job: Job, *, within: bool) -> None:
 
 
 @stage(
-    number=3,
+    number=5,
     entities=OF_NETWORK,
     reads=_READS,
     facts=_own_roi,
@@ -91,7 +91,7 @@ def transfer_subject(job: Job) -> None:
 
 
 @stage(
-    number=4,
+    number=5,
     entities=("target", *OF_NETWORK),
     reads=_READS,
     facts=_target_rois,
