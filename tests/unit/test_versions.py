@@ -381,7 +381,7 @@ def test_min_voxels_reaches_transfer_by_the_rois_that_it_leaves():
 
 
 def test_a_probe_changes_what_is_made_from_it():
-    penalty = stages_of(different(BASE, project(probes__scenes__penalty=2.0)))
+    penalty = stages_of(different(BASE, project(probes__scenes__penalties=[2.0])))
     assert penalty == {"probe_network", "map_saliency", *PROBED, *LANDSCAPE, *SALIENCY}
     images = stages_of(different(BASE, project(probes__scenes__n_images=200)))
     assert images == penalty | {"prepare_probe"}

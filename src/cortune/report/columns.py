@@ -86,8 +86,9 @@ MEANINGS: dict[str, str] = {
     "r_ci_high": "Its upper end.",
     "replicate": "Which of the networks of its unit and method, from 0 (`tuning.replicates`).",
     "n_replicates": "Networks that the row's numbers are means over (`tuning.replicates`). Ends of "
-    "intervals are means of the networks' own, too: such an interval is about images, for these "
-    "networks, and does not tell how other networks would do.",
+    "intervals are means of the networks' own, too: such an interval is about images, for the mean "
+    "of these networks, at least as wide as it need be (sd of a mean ≤ mean of sds), and does not "
+    "tell how other networks would do.",
     "r_sd_replicates": "Standard deviation of `r_mean` over them; empty for one.",
     "ci_low": "Lower end of the 95 % interval.",
     "ci_high": "Its upper end.",
