@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cortune.config import Config, ConfigError, Dataset
+from cortune.data.identity import COMMUNITY, community_ids
 from cortune.data.images import same_pictures
 from cortune.data.problems import some
+from cortune.data.splits import read_split
 from cortune.errors import CortuneError
 from cortune.project import Project
 
@@ -31,7 +33,7 @@ def find_problems(*configfiles: str | Path) -> list[str]:
     problems = [*_dataset_problems(config)]
     if not problems:
         # What is transferred where is only known of data sets that can be read.
-        problems += _transfer_problems(config)
+        problems += [*_transfer_problems(config), *_split_problems(config)]
     return [
         *problems,
         *_backbone_problems(config),
@@ -93,6 +95,24 @@ def _photograph_problems(name: str, dataset: Dataset) -> Iterator[str]:
 
         for problem in photograph_problems(Path(folder).expanduser(), simulate.n_classes):
             yield f"datasets.{name}.simulate.images: {problem}"
+
+
+def _split_problems(config: Config) -> Iterator[str]:
+    """Yield a table of sets that cannot be read, and subjects without a community's images."""
+    split, project = config.split, Project(config)
+    try:
+        if split.file is not None:
+            read_split(Path(split.file).expanduser())
+        if split.by in COMMUNITY and not project.is_simulated(project.dataset):
+            ids, reader = community_ids(split.by), project.reader(project.dataset)
+            for subject in project.subjects(project.dataset):
+                if not ids.intersection(reader.images(subject).nsd_ids or ()):
+                    yield (
+                        f"split.by: found {split.by} with {subject} of {project.dataset}, who saw "
+                        "none of these images, expected some. Set `split.by: hash`."
+                    )
+    except CortuneError as error:
+        yield str(error)
 
 
 def _transfer_problems(config: Config) -> Iterator[str]:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 import yaml
 from algonauts_tree import write_tree
+from PIL import Image
 
 from cortune.check import find_problems
 from cortune.cli import main
@@ -35,6 +38,32 @@ def configuration(tmp_path, **sections):
 def test_a_sound_project_has_no_problem(tmp_path, tree, capsys):
     assert main(["check", "--configfile", str(configuration(tmp_path))]) == 0
     assert "No problem" in capsys.readouterr().out
+
+
+def test_pictures_that_decode_alike_are_named(tmp_path, tree, capsys):
+    first, second, *_ = sorted(tree.pictures.iterdir())
+    shutil.copy(first, second)
+    for label in ("a", "b"):
+        (tmp_path / "probe" / label).mkdir(parents=True)
+        for index in range(3):
+            pixels = np.full((80, 80, 3), 40 * index + 5 * (label == "b"), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "probe" / label / f"{index}.png")
+    Image.open(tmp_path / "probe/a/0.png").save(tmp_path / "probe/a/copy.bmp")
+    probe = {"kind": "image_folder", "root": str(tmp_path / "probe")}
+    path = configuration(tmp_path, probes={"p": probe})
+    assert main(["check", "--configfile", str(path)]) == 0
+    said = capsys.readouterr().out
+    ids = [f"nsd:{i:05d}" for i in tree.nsd_ids[:2]]
+    assert f"note: datasets.nsd: found pictures that decode alike, {', '.join(ids)}" in said
+    assert "note: probes.p: found pictures that decode alike, a/0.png, a/copy.bmp" in said
+
+
+def test_a_split_that_cannot_be_is_a_problem(tmp_path, tree):
+    (problem,) = find_problems(configuration(tmp_path, split={"by": "shared515"}))
+    assert problem.startswith("split.by: found shared515 with subj01 of nsd, who saw none")
+    path = configuration(tmp_path, split={"by": "file", "file": str(tmp_path / "none.csv")})
+    (problem,) = find_problems(path)
+    assert "none.csv" in problem
 
 
 def test_all_problems_are_reported_at_once(tmp_path, tree, capsys):

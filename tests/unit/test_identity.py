@@ -20,6 +20,8 @@ from cortune.data.splits import read_split
 from cortune.data.units import UnitPaths, load_images, load_unit
 from cortune.encoding.protocols import Settings, encode_unit
 from cortune.probes.prepare import stratified_test
+from cortune.simulate import simulate_layout
+from cortune.simulate.spec import SimulationSpec
 from cortune.transfer import untouched
 from cortune.versions import Provenance
 
@@ -27,12 +29,12 @@ PROVENANCE = Provenance("prepare_images", "1-00000000", 0)
 SHARES = {"tune": 0.4, "validation": 0.1, "test": 0.5}
 
 
-def prepared(layout: str, root: Path, out: Path, subject: str = "subj01", **options) -> UnitPaths:
+def prepared(layout: str, root: Path, out: Path, subject: str = "subj01") -> UnitPaths:
     """Prepare a subject's images, split and left hemisphere."""
     out.mkdir(exist_ok=True)
     paths = UnitPaths(*(str(out / name) for name in ("i.npy", "i.csv", "s.csv", "r.h5")))
     reader = open_dataset(layout, root)
-    prepare_images(reader, subject, 8, paths.images, paths.index, PROVENANCE, **options)
+    prepare_images(reader, subject, 8, paths.images, paths.index, PROVENANCE)
     split_images(read_index(paths.index), 0, SHARES, paths.split, PROVENANCE, whole=False)
     if layout == "algonauts2023":
         prepare_responses(reader, subject, "lh", paths.responses, PROVENANCE)
@@ -72,7 +74,8 @@ def test_photographs_without_ids_go_by_content_alone(tmp_path: Path) -> None:
     """A simulated subject's photographs are numbered; other photographs number them anew."""
     ids = list(range(20))
     tree = algonauts_tree.write_tree(tmp_path / "a", n_images=20, nsd_ids=ids)
-    one = prepared("algonauts2023", tree.root, tmp_path / "one", named=False)
+    (tree.root / "subj01" / "photographs.csv").touch()
+    one = prepared("algonauts2023", tree.root, tmp_path / "one")
     for path in sorted(tree.pictures.iterdir(), reverse=True):
         number = int(path.name[6:10])
         path.rename(tree.pictures / f"train-{number + 1:04d}_nsd-{number:05d}.png")
@@ -80,7 +83,7 @@ def test_photographs_without_ids_go_by_content_alone(tmp_path: Path) -> None:
     shutil.copy(second, tree.pictures / "train-0001_nsd-00000.png")
     for hemisphere, values in tree.values.items():
         np.save(tree.responses[hemisphere], np.concatenate([values[:1], values]))
-    two = prepared("algonauts2023", tree.root, tmp_path / "two", named=False)
+    two = prepared("algonauts2023", tree.root, tmp_path / "two")
     assert read_split(two.split) == read_split(one.split)
     assert all(name.startswith("image:") for name in read_index(two.index))
 
@@ -172,7 +175,7 @@ def test_duplicated_noise_is_not_predicted(tmp_path: Path) -> None:
             {"pixels": (features @ features.T).astype(np.float32)},
             unit.responses[rows],
             {"test": np.arange(len(rows))},
-            Settings(np.logspace(2, 8, 4), n_bootstrap=200),
+            Settings(np.logspace(2, 8, 4)),
             protocols=["heldout_cv"],
             n_folds=3,
         )["heldout_cv"]
@@ -190,9 +193,34 @@ def test_another_data_set_is_tried_on_all_images_that_no_network_saw(tmp_path: P
     images = load_images(paths)
     kept = untouched(images, [])
     assert set(kept.sets) == {"test"}
-    paths = prepared("algonauts2023", tree.root, tmp_path / "content", named=False)
+    (tree.root / "subj01" / "photographs.csv").touch()
+    paths = prepared("algonauts2023", tree.root, tmp_path / "content")
     images = load_images(paths)
     assert len(untouched(images, [])) == 40
     kept = untouched(images, images.identities[:3])
     assert kept.identities == images.identities[3:] and kept.digests == images.digests[3:]
     np.testing.assert_array_equal(kept.rows, images.rows[3:])
+
+
+def test_photographs_and_their_copies_are_one_image_each(tmp_path: Path) -> None:
+    """Through the simulator, whose numbers change with every picture that is added."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        picture = Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+        picture.save(folder / f"img{index:02d}.jpg")
+    splits = []
+    for out in ("once", "twice"):
+        spec = SimulationSpec.from_mapping(
+            {"images": folder, "image_size": 32, "vertices": {"V1v": 20}}
+        )
+        simulate_layout("algonauts2023", tmp_path / out, ["subj01", "subj02"], spec, 0)
+        for subject in ("subj01", "subj02"):
+            paths = prepared("algonauts2023", tmp_path / out, tmp_path / subject, subject)
+            splits.append(read_split(paths.split))
+            assert len(load_unit(paths, "V1v").images) == 12
+        for path in sorted(folder.glob("*.jpg")):
+            shutil.copy(path, folder / f"copy of {path.name}")
+        Image.open(folder / "img03.jpg").save(folder / "another.png")
+    assert splits[0] == splits[1] == splits[2] == splits[3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from example import EXAMPLE, changed
 from in_process import run_job
 
@@ -22,6 +23,7 @@ from cortune.report.style import figure_style
 from cortune.report.tables import EncodedUnit
 from cortune.stages import STAGES
 from cortune.tuning.embeddings import Embedding, read_embedding, write_embeddings
+from cortune.tuning.losses import infonce
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("bound_information", "1-00000000", 3)
@@ -101,6 +103,11 @@ def test_table_and_bars_show_the_artifacts(tmp_path):
     nats = np.array([bound.nats for bound in expected])
     np.testing.assert_allclose(table["mi_lower_bound_nats"], nats, rtol=1e-6)
     np.testing.assert_allclose(table["temperature"], [b.temperature for b in expected], rtol=1e-6)
+    # As the published code has it: log K less its loss, at the temperature of tuning.
+    made = [embedding(noise) for noise in (1.0, 1.0, 0.5, 0.5)]
+    z = [(torch.tensor(each.image_z), torch.tensor(each.response_z)) for each in made]
+    published = [np.log(N) - float(infonce(image, response, 0.3)) for image, response in z]
+    np.testing.assert_allclose(table["mi_fixed_temperature_nats"], published, rtol=1e-4)
     with figure_style():
         left, _ = information.information_by_roi(table).axes
     heights = [bar.get_height() for bar in left.patches]

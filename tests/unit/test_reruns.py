@@ -51,7 +51,7 @@ def test_how_jobs_run_is_covered_by_no_version(key):
     [
         ("datasets.<name>.root", {"prepare_images", "prepare_responses"}),
         ("datasets.<name>.coco_of", {"prepare_images", "prepare_responses"}),
-        ("datasets.<name>.simulate.images", {"simulate_dataset", "prepare_images"}),
+        ("datasets.<name>.simulate.images", {"simulate_dataset"}),
         ("probes.<name>.root", {"prepare_probe"}),
         ("backbone.weights", {"prepare_backbone"}),
     ],

@@ -172,6 +172,7 @@ def table(fitted, tmp_path_factory):
 def test_table_has_a_row_per_unit_and_size(table, fitted):
     rows = pd.read_csv(table, dtype={"subject": str})
     assert list(rows.columns) == curves.COLUMNS and len(rows) == 2 * 2 * 3
+    assert set(rows["split"]) == {"hash"} and set(rows["n_images_scored"]) == {60}
     (row,) = rows.query("subject == '02' and method == 'untuned' and n_images_fit == 60").to_dict(
         "records"
     )
@@ -183,7 +184,8 @@ def test_table_has_a_row_per_unit_and_size(table, fitted):
 
 def rows_of(subject, r_by_size, roi="V1v", method="untuned"):
     return [
-        ("nsd", subject, "lh", roi, method, n, r, r, r, 1, np.nan) for n, r in r_by_size.items()
+        ("nsd", subject, "lh", roi, method, n, "hash", 60, r, r, r, 1, np.nan)
+        for n, r in r_by_size.items()
     ]
 
 

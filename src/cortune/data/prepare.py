@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cortune.artifacts import hdf5_reader, hdf5_writer, sha256, write_csv, write_json_beside
-from cortune.data.identity import identities_of, twins
+from cortune.data.identity import by_content, identities_of, twins
 from cortune.data.images import build_cache
 from cortune.data.npy import check_finite, release_pages
 from cortune.data.problems import some
@@ -45,7 +45,6 @@ def prepare_images(
     provenance: Provenance,
     *,
     workers: int = 1,
-    named: bool = True,
 ) -> None:
     """Decode a subject's images into a uint8 memory map and index it by identity.
 
@@ -67,8 +66,6 @@ def prepare_images(
         Completed with a SHA-256 over all pictures.
     workers : int
         Decoding threads.
-    named : bool
-        Whether the names' ids are those of COCO and NSD; content alone counts otherwise.
     """
     import pandas as pd
 
@@ -76,8 +73,12 @@ def prepare_images(
     digest, contents = build_cache(images, size, cache_path, workers=workers)
     unique = images.unique()
     names = unique.identities
+    if reader.has_ids(subject):
+        identities = identities_of(names, contents, reader.same())
+    else:
+        identities = [by_content(content) for content in contents]
     index = {
-        "identity": identities_of(names if named else [""] * len(names), contents, reader.same()),
+        "identity": identities,
         "file": [_place(source, reader) for source in unique.files],
         "name": names,
         "digest": contents,

@@ -22,6 +22,7 @@ from cortune.data.records import Images, Responses
 from cortune.data.rois import select_rois
 from cortune.errors import InputError
 
+PHOTOGRAPHS = "photographs.csv"
 LAYOUTS: dict[str, type[Reader]] = {}
 """Reader of every layout, by the layout's name."""
 
@@ -104,6 +105,17 @@ class Reader(ABC):
     @abstractmethod
     def responses(self, subject: str, hemisphere: str) -> Responses:
         """Return the responses of one hemisphere, memory-mapped where possible."""
+
+    def has_ids(self, subject: str) -> bool:
+        """Return whether the numbers of a subject's pictures are NSD's.
+
+        Those of photographs that responses were simulated to are not.
+        """
+        return not self._photographs(subject).exists()
+
+    def _photographs(self, subject: str) -> Path:
+        """Return where the simulator lists a user's photographs, if these were shown."""
+        return self._home(subject) / PHOTOGRAPHS
 
     def same(self) -> dict[str, str]:
         """Return the names that the whole stimulus set has twice, with what stands for both.
@@ -195,7 +207,8 @@ class Reader(ABC):
             Under the root as far as they lie there, links not resolved; files that do not
             exist are left out. No large file is read for it.
         """
-        return [path for path in dict.fromkeys(self._files(subject, hemisphere)) if path.is_file()]
+        files = [*self._files(subject, hemisphere), self._photographs(subject)]
+        return [path for path in dict.fromkeys(files) if path.is_file()]
 
     def name_of(self, path: Path) -> str:
         """Name a file by its place in the data set, not on this machine."""

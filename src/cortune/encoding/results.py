@@ -107,6 +107,7 @@ def _row(
         "layer": layer,
         "n_voxels": r.size,
         "n_images_fit": encoding.n_images_fit,
+        "n_images_scored": encoding.n_images_scored,
         "r_mean": float(mean_over_targets(r)),
         "r_median": float(np.median(defined)) if defined.size else np.nan,
         "r2_mean": float(mean_over_targets(np.square(r))),

@@ -6,11 +6,12 @@ from cortune.information.bounds import (
     fit_temperature,
     infonce_bound,
 )
-from cortune.information.stages import bound_information
+from cortune.information.stages import bound_information, cosine_similarities
 
 __all__ = [
     "InformationBound",
     "bound_information",
+    "cosine_similarities",
     "cross_fitted_bound",
     "fit_temperature",
     "infonce_bound",

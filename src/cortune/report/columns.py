@@ -37,6 +37,7 @@ _SCORES = (
     "layer",
     "n_voxels",
     "n_images_fit",
+    "n_images_scored",
     "r_mean",
     "r_median",
     "r2_mean",
@@ -49,6 +50,7 @@ _TRANSFER = (
     "layer",
     "n_voxels",
     "n_images_fit",
+    "n_images_scored",
     "r_mean",
     "r_ci_low",
     "r_ci_high",
@@ -71,6 +73,8 @@ MEANINGS: dict[str, str] = {
     "layer": "Layer of the network whose features predict the responses.",
     "n_voxels": "Voxels of the ROI (vertices, on the surface).",
     "n_images_fit": "Images that a fold's model is fitted on.",
+    "n_images_scored": "Images that score the models, over all folds.",
+    "split": "What decides the test images (`split.by`).",
     "n_images": "Images that count.",
     "r_mean": "Mean over voxels of Pearson's r, itself a mean over folds.",
     "r_median": "Median over voxels of r.",
@@ -111,7 +115,7 @@ MEANINGS: dict[str, str] = {
     "group": "`early` (V1v to hV4), `higher` or `all`; or the ROI, where `level` is `roi`.",
 }
 
-_ENCODING = (*_UNIT, "protocol", *_SCORES)
+_ENCODING = (*_UNIT, "protocol", "split", *_SCORES)
 TABLES: dict[str, Table] = {
     "encoding.csv": Table(
         "subject, hemisphere, ROI, method and protocol",
@@ -123,7 +127,7 @@ TABLES: dict[str, Table] = {
     ),
     "encoding_replicates.csv": Table(
         "network, subject, hemisphere, ROI and protocol",
-        (*_UNIT, "protocol", "replicate", *_SCORES),
+        (*_UNIT, "protocol", "replicate", "split", *_SCORES),
         "What `encoding.csv` has means of.",
         own={
             "layer": "The layer that most folds chose; `all` under `all_layers`.",
@@ -205,7 +209,10 @@ TABLES: dict[str, Table] = {
     ),
     "size_curve.csv": Table(
         "subject, hemisphere, ROI, method and number of images fitted on",
-        (*_UNIT, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high", *_REPLICATES),
+        (
+            *(*_UNIT, "split", "n_images_fit", "n_images_scored"),
+            *("r_mean", "r_ci_low", "r_ci_high", *_REPLICATES),
+        ),
         "Has rows where `encoding.size_curve.sizes` was given. Fitted on images of `split.fit`, "
         "or on tuning images where there are none; scored on the test images.",
         own={"n_images_fit": "Images that the model is fitted on."},
@@ -225,10 +232,14 @@ TABLES: dict[str, Table] = {
     "information.csv": Table(
         "subject, hemisphere, ROI and method with a contrastive head",
         (
-            *(*_UNIT, "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+            *(*_UNIT, "split", "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+            *("mi_fixed_temperature_nats", "fixed_temperature"),
             *("n_replicates", "mi_sd_replicates"),
         ),
         own={
+            "mi_fixed_temperature_nats": "The bound as published: of all test images together, at "
+            "the temperature of the section `contrastive`, not one that suits the network.",
+            "fixed_temperature": "That temperature.",
             "mi_sd_replicates": "Standard deviation of the bound over them; empty for one.",
             "mi_lower_bound_nats": "Lower bound on the mutual information of image and response, "
             "on "
@@ -240,14 +251,15 @@ TABLES: dict[str, Table] = {
     ),
     "transfer_subjects.csv": Table(
         "source, other subject of its data set and method",
-        (*_SOURCE, "hemisphere", "roi", "method", *_TRANSFER, *_REPLICATES),
+        (*_SOURCE, "hemisphere", "roi", "method", "split", *_TRANSFER, *_REPLICATES),
         "Has rows where `transfer.subjects` is true.",
         own={"roi": "ROI that the network was tuned to and is tried on."},
     ),
     "transfer_datasets.csv": Table(
         "source, method, and subject and ROI of another data set",
         (*_SOURCE, "hemisphere", "roi", "target_roi", "method", *_TRANSFER, *_REPLICATES),
-        "Has rows where `transfer.datasets` was given.",
+        "Has rows where `transfer.datasets` was given. Models are fitted and scored on all images "
+        "of the target that no network was tuned on.",
         own={"roi": "ROI that the network was tuned to."},
     ),
     "probes.csv": Table(

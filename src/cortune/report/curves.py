@@ -12,7 +12,7 @@ from cortune.encoding.scores import mean_over_targets
 from cortune.report.gains import over_untuned
 from cortune.report.panels import canvas, colour_of
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
-from cortune.report.tables import NAMES, EncodedUnit, over_replicates, unit_names
+from cortune.report.tables import NAMES, EncodedUnit, over_replicates, split_name, unit_names
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = [
-    *(*NAMES, "n_images_fit", "r_mean", "r_ci_low", "r_ci_high"),
+    *(*NAMES, "n_images_fit", "split", "n_images_scored", "r_mean", "r_ci_low", "r_ci_high"),
     *("n_replicates", "r_sd_replicates"),
 ]
 _UNIT = ["subject", "hemisphere", "roi", "n_images_fit"]
@@ -49,6 +49,7 @@ def tabulate_size_curve(
             low, high = encoding.interval
             r_mean = float(mean_over_targets(encoding.r))
             scores = {"r_mean": r_mean, "r_ci_low": low, "r_ci_high": high}
+            scores |= {"n_images_scored": encoding.n_images_scored} | split_name(provenance)
             rows.append(names | {"n_images_fit": size} | scores)
     table = over_replicates(pd.DataFrame(rows, columns=COLUMNS[:-2]), COLUMNS[:6])
     write_csv(path, table[COLUMNS], provenance)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cortune.artifacts import PathLike, save_figure, write_csv
-from cortune.information import bound_information
+from cortune.information import bound_information, cosine_similarities, infonce_bound
 from cortune.report.panels import (
     HEMISPHERES,
     canvas,
@@ -29,6 +29,7 @@ from cortune.report.tables import (
     EncodedUnit,
     encoded_units,
     over_replicates,
+    split_name,
     unit_names,
 )
 from cortune.tuning.embeddings import embedded_subjects, read_embedding
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = [
-    *(*NAMES, "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+    *(*NAMES, "split", "mi_lower_bound_nats", "temperature", "log_k", "n_images"),
+    *("mi_fixed_temperature_nats", "fixed_temperature"),
     *("n_replicates", "mi_sd_replicates"),
 ]
 
@@ -55,7 +57,11 @@ def embedded_units(paths: Iterable[str]) -> list[EncodedUnit]:
 
 
 def tabulate_information(
-    units: Iterable[EncodedUnit], path: PathLike, provenance: Provenance
+    units: Iterable[EncodedUnit],
+    path: PathLike,
+    provenance: Provenance,
+    *,
+    temperature: float = 0.3,
 ) -> None:
     """Write ``information.csv``, a row per unit and method with a contrastive head.
 
@@ -66,13 +72,22 @@ def tabulate_information(
         (:func:`cortune.tuning.embeddings.write_embeddings`).
     path : path
     provenance : Provenance
+    temperature : float
+        At which the bound is evaluated without fitting, too, as published.
     """
     import pandas as pd
 
     rows = []
     for unit in units:
-        bound = bound_information(read_embedding(unit.path, unit.subject), provenance.seed)
-        rows.append(unit_names(unit) | {"mi_lower_bound_nats": bound.nats} | asdict(bound))
+        embedding = read_embedding(unit.path, unit.subject)
+        bound = bound_information(embedding, provenance.seed)
+        similarities = cosine_similarities(embedding.image_z, embedding.response_z)
+        scores = {
+            "mi_lower_bound_nats": bound.nats,
+            "mi_fixed_temperature_nats": infonce_bound(similarities, temperature),
+            "fixed_temperature": temperature,
+        }
+        rows.append(unit_names(unit) | split_name(provenance) | scores | asdict(bound))
     table = pd.DataFrame(rows, columns=COLUMNS[:-2])
     table = over_replicates(table, NAMES, "mi_lower_bound_nats", "mi_sd_replicates")
     write_csv(path, table[COLUMNS], provenance)

@@ -132,7 +132,7 @@ def render(headings: Headings, manifest: Any) -> str:
     return environment.get_template("page.html").render(
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
         script=Markup((_TEMPLATES / "page.js").read_text(encoding="utf-8")),
-        methods=Markup(described(methods, config)),
+        methods=Markup(described(methods, config, scored=_scored(found))),
         opening=opening(tables, config),
         sections=found,
         options=_options(table for section in found for table in section.tables),
@@ -151,7 +151,17 @@ def sections(headings: Headings, config: Mapping[str, Any]) -> Iterable[Section]
             yield Section(title, figures, filled)
 
 
-def described(text: str, config: Mapping[str, Any]) -> str:
+def _scored(shown: Iterable[Section]) -> str:
+    """Return how many images scored encoding models: a number, or the least and the most."""
+    found: set[int] = set()
+    for table in (table for section in shown for table in section.tables):
+        if table.name == "encoding.csv" and "n_images_scored" in table.columns:
+            at = list(table.columns).index("n_images_scored")
+            found |= {int(row[at]) for row in table.rows}
+    return " to ".join(map(str, sorted({min(found), max(found)}))) if found else ""
+
+
+def described(text: str, config: Mapping[str, Any], **known: Any) -> str:
     """Return a caption, or the methods paragraph, for a configuration, HTML.
 
     Parameters
@@ -159,6 +169,8 @@ def described(text: str, config: Mapping[str, Any]) -> str:
     text : str
         reStructuredText, in which ``config`` stands for the configuration.
     config : mapping
+    **known
+        What else the text names.
     """
     from docutils.core import publish_parts
     from docutils.writers.html5_polyglot import Writer
@@ -166,7 +178,7 @@ def described(text: str, config: Mapping[str, Any]) -> str:
 
     options = {"raw_enabled": False, "file_insertion_enabled": False, "report_level": 4}
     parts = publish_parts(
-        Template(text).render(config=config), writer=Writer(), settings_overrides=options
+        Template(text).render(config=config, **known), writer=Writer(), settings_overrides=options
     )
     return str(parts["body"])
 

@@ -86,13 +86,13 @@ def tabulate_encoding(
     import pandas as pd
 
     rows, layer_rows, voxels, parts = [], [], [], []
-    left_out = [dict(unit) for unit in skipped]
+    left_out, split = [dict(unit) for unit in skipped], split_name(provenance)
     for key, networks in by_unit(units).items():
         names = dict(zip(NAMES, key, strict=True))
         by_voxel: dict[str, list[pd.DataFrame]] = {}
         for unit in networks:
             for protocol, encoding in read_encoding(unit.path).items():
-                of = {**names, "protocol": protocol, "replicate": unit.replicate}
+                of = {**names, "protocol": protocol, "replicate": unit.replicate} | split
                 rows.append(of | summary(encoding, min_noise_ceiling))
                 layer_rows += [of | row for row in layer_summaries(encoding, min_noise_ceiling)]
                 scores = pd.DataFrame(voxel_columns(encoding, min_noise_ceiling))
@@ -124,6 +124,11 @@ def tabulate_encoding(
     columns = [*NAMES[:-1], "reason", "method", "protocol"]
     skipped_table = pd.DataFrame(left_out, columns=columns).drop_duplicates()
     write_csv(outputs.skipped, skipped_table, provenance)
+
+
+def split_name(provenance: Provenance) -> dict[str, str]:
+    """Return the column that says what decides the test images."""
+    return {"split": str(provenance.config.get("split.by", "hash"))}
 
 
 def by_unit(units: Iterable[EncodedUnit]) -> dict[tuple[str, ...], list[EncodedUnit]]:

@@ -11,14 +11,17 @@ import numpy as np
 from cortune.artifacts import PathLike, write_csv
 from cortune.encoding import UnitEncoding, mean_over_targets, read_encoding, summary
 from cortune.errors import InputError
-from cortune.report.tables import EncodedUnit, by_unit, over_replicates
+from cortune.report.tables import EncodedUnit, by_unit, over_replicates, split_name
 from cortune.transfer import read_transfer
 from cortune.tuning.methods import LOSO, UNTUNED
 from cortune.versions import Provenance
 
 OTHERS = "others"
 POOL = "pooled"
-SCORES = ("layer", "n_voxels", "n_images_fit", "r_mean", "r_ci_low", "r_ci_high", "ceiling_r_mean")
+SCORES = (
+    *("layer", "n_voxels", "n_images_fit", "n_images_scored"),
+    *("r_mean", "r_ci_low", "r_ci_high", "ceiling_r_mean"),
+)
 COLUMNS = [
     "source_dataset",
     "source_subject",
@@ -115,7 +118,8 @@ def tabulate_transfer(
             pair = Pair(*names, str(network.roi), roi, network.method)
             beyond.append(_row(pair, encodings, references[key]))
     columns = [column for column in COLUMNS if column != "target_roi"]
-    write_csv(outputs.subjects, pd.DataFrame(within, columns=COLUMNS)[columns], provenance)
+    table = pd.DataFrame(within, columns=COLUMNS)[columns].assign(**split_name(provenance))
+    write_csv(outputs.subjects, table, provenance)
     write_csv(outputs.datasets, pd.DataFrame(beyond, columns=COLUMNS), provenance)
 
 

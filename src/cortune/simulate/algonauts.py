@@ -10,12 +10,14 @@ import numpy as np
 
 from cortune.artifacts import PathLike, atomic
 from cortune.data.npy import create_array
+from cortune.data.readers import PHOTOGRAPHS
 from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.simulate.brain import Brain, make_brain
 from cortune.simulate.files import write_picture, write_truth
 from cortune.simulate.layout import Layout
 from cortune.simulate.layouts import Simulator, simulator
+from cortune.simulate.photographs import write_photographs
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.scenes import Scene, render_scene
 from cortune.simulate.spec import SimulationSpec, subject_image_ids, subject_test_ids
@@ -80,6 +82,8 @@ def simulate_subject(
     with atomic(truth) as truth_folder, atomic(out) as folder:
         truth_folder.mkdir(parents=True)
         folder.mkdir(parents=True)
+        if spec.images is not None:
+            write_photographs(spec.images, folder / PHOTOGRAPHS)
         _write_masks(folder / "roi_masks", {h: brain.layout for h, brain in brains.items()})
         scratch = truth_folder / "scratch"
         scratch.mkdir()

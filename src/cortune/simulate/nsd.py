@@ -16,6 +16,7 @@ import numpy as np
 
 from cortune.artifacts import PathLike, atomic
 from cortune.data.nsd_tree import BETAS, BRICK, DESIGN, STIM_INFO, STIMULI, SURFACE
+from cortune.data.readers import PHOTOGRAPHS
 from cortune.data.rois import HEMISPHERES
 from cortune.disk import require_space
 from cortune.errors import InputError
@@ -25,6 +26,7 @@ from cortune.simulate.brain import Brain, make_brain
 from cortune.simulate.files import write_mat
 from cortune.simulate.layout import Layout
 from cortune.simulate.layouts import Simulator, simulator
+from cortune.simulate.photographs import write_photographs
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.spec import (
     N_NSD_IMAGES,
@@ -148,6 +150,8 @@ def simulate_nsd_subject(
             _write_betas(betas / SURFACE / BETAS, spec, subject, brain, responses, seed)
             path = truth_folder / f"{hemisphere}.h5"
             fsaverage_truth(path, spec, subject, brain, responses, image_ids, seed)
+        if spec.images is not None:
+            write_photographs(spec.images, betas / SURFACE / BETAS / PHOTOGRAPHS)
         shutil.rmtree(scratch)
 
 

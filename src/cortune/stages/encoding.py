@@ -206,8 +206,8 @@ def _skipped(project: Project, address: Address) -> Any:
 
 
 @stage(
-    number=3,
-    reads=("encoding.min_noise_ceiling",),
+    number=4,
+    reads=("encoding.min_noise_ceiling", "split.by"),
     facts=_skipped,
     inputs={"encodings": From("encode_roi", "encoding", encoded)},
     outputs={
@@ -283,7 +283,8 @@ def _has_curves(project: Project) -> bool:
 
 
 @stage(
-    number=2,
+    number=3,
+    reads=("split.by",),
     inputs={"curves": From("fit_size_curve", "curve", curves)},
     outputs={"table": table("size_curve.csv", "Size curve")},
     when=_has_curves,

@@ -23,8 +23,8 @@ def _any(project: Project) -> bool:
 
 
 @stage(
-    number=2,
-    reads=("seed",),
+    number=3,
+    reads=("seed", "split.by", "contrastive.temperature"),
     inputs={"embeddings": From(NETWORK, "embeddings", embedding)},
     outputs={"table": table("information.csv", "Tuning")},
     when=_any,
@@ -34,7 +34,10 @@ def bound_information(job: Job) -> None:
     from cortune.report.information import embedded_units, tabulate_information
 
     tabulate_information(
-        embedded_units(job.inputs("embeddings")), job.output.table, job.provenance()
+        embedded_units(job.inputs("embeddings")),
+        job.output.table,
+        job.provenance(),
+        temperature=job.config.contrastive.temperature,
     )
 
 

@@ -134,7 +134,7 @@ _TUNES = ("seed", "tuning.precision", "{recipe}")
 
 
 @stage(
-    number=2,
+    number=3,
     entities=OF_NETWORK,
     reads=_TUNES,
     inputs={
@@ -177,7 +177,7 @@ def _largest(project: Project, address: Address) -> int:
 
 
 @stage(
-    number=2,
+    number=3,
     entities=OF_NETWORK,
     reads=(*_TUNES, "tuning.pooled_order"),
     facts=_largest,

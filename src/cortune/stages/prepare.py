@@ -30,8 +30,6 @@ _OPTIONS = dict.fromkeys(key for reader in LAYOUTS.values() for key in reader.op
 _READ = tuple(f"datasets.{{dataset}}.{key}" for key in ("layout", *_OPTIONS) if key not in _TABLES)
 _PLACES = tuple(f"datasets.{{dataset}}.{key}" for key in ("root", *_TABLES))
 
-_PHOTOGRAPHS = "datasets.{dataset}.simulate.images"
-
 
 def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
     """Return the reader of a data set.
@@ -85,8 +83,8 @@ def _reader(job: Job) -> Reader:
 @stage(
     number=2,
     entities=("dataset", "subject"),
-    reads=(*_READ, _PHOTOGRAPHS, "backbone.input_size"),
-    places=(*_PLACES, _PHOTOGRAPHS),
+    reads=(*_READ, "backbone.input_size"),
+    places=_PLACES,
     sources=_raw,
     inputs={"simulated": From("simulate_dataset", "record", simulated)},
     outputs={
@@ -111,8 +109,6 @@ def prepare_images(job: Job) -> None:
     """Decode a subject's images once, and index them by identity."""
     from cortune.data.prepare import prepare_images as prepare
 
-    # A user's photographs have numbers of NSD's in their names, and none of its ids.
-    simulate = job.config.datasets[job.address.dataset].simulate
     prepare(
         _reader(job),
         job.address.subject,
@@ -121,7 +117,6 @@ def prepare_images(job: Job) -> None:
         job.output.index,
         job.provenance(),
         workers=job.threads,
-        named=not (simulate and getattr(simulate, "images", None)),
     )
 
 

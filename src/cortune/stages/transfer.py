@@ -131,8 +131,8 @@ def _any(project: Project) -> bool:
 
 
 @stage(
-    number=2,
-    reads=("encoding.protocols", "tuning.dataset"),
+    number=3,
+    reads=("encoding.protocols", "tuning.dataset", "split.by"),
     inputs={
         "subjects": From("transfer_subject", "encodings", between_subjects),
         "datasets": From("transfer_dataset", "encodings", between_datasets),
