@@ -2,8 +2,8 @@
 
 An address names a data set, subject, hemisphere, ROI, method and replicate. In paths they
 are ``key-value`` entities, always in that order; ``all`` stands for an entity that a file
-does not tell apart: the untuned network is ``hemi-all/roi-all``, one that pools subjects
-``sub-all``, and one tuned to all but subj02 ``sub-not-subj02``.
+does not tell apart: the untuned network and a joint one are ``hemi-all/roi-all``, one that
+pools subjects ``sub-all``, and one tuned to all but subj02 ``sub-not-subj02``.
 """
 
 from __future__ import annotations
@@ -113,6 +113,11 @@ class Address:
         return " ".join(filter(None, names)) + (
             f" replicate {self.replicate}" if self.replicate not in ("", "0") else ""
         )
+
+    @property
+    def unit(self) -> str:
+        """Name of a unit in a network of several, such as ``subj01 lh V1v``."""
+        return f"{self.subject} {self.hemisphere} {self.roi}"
 
     @property
     def seeded(self) -> str:

@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cortune.fingerprints import Fingerprints
 from cortune.settings import settings_of, values_of
 from cortune.stages import BACKBONE, NETWORK, STAGES, From, Output, Stage
 from cortune.stages.prepare import open_reader
-from cortune.tuning.methods import LOSO, METHODS, POOLED, UNTUNED
+from cortune.tuning.methods import LOSO, METHODS, OF_SEVERAL, POOLED, UNTUNED, joined
 from cortune.versions import version_of
 
 
@@ -193,16 +194,22 @@ class Project:
         return max(size.get(roi, 0) for size in sizes for roi in GROUPS["all"])
 
     def having(self, address: Address) -> list[Address]:
-        """Return the addresses of every subject of the tuning data set that has an ROI."""
-        subjects = self._having.get((address.hemisphere, address.roi), ())
-        return [address.but(subject=subject) for subject in subjects]
+        """Return the units of the tuning data set, of any subject, that an address names.
+
+        ``all`` names every hemisphere, or every ROI.
+        """
+        return [
+            address.but(subject=unit.subject, hemisphere=unit.hemisphere, roi=unit.roi)
+            for unit in self._having.get((address.hemisphere, address.roi), ())
+        ]
 
     @cached_property
-    def _having(self) -> dict[tuple[str, str], list[str]]:
-        """Subjects by hemisphere and ROI."""
-        found: dict[tuple[str, str], list[str]] = {}
+    def _having(self) -> dict[tuple[str, str], list[Unit]]:
+        """Units by hemisphere and ROI, or all of them."""
+        found: dict[tuple[str, str], list[Unit]] = {}
         for unit in self.units:
-            found.setdefault((unit.hemisphere, unit.roi), []).append(unit.subject)
+            for key in product((unit.hemisphere, ALL), (unit.roi, ALL)):
+                found.setdefault(key, []).append(unit)
         return found
 
     # Networks, and what is made of each.
@@ -248,6 +255,7 @@ class Project:
         """Return the address of the network that serves a unit under a method."""
         if address.method == UNTUNED:
             return address.but(subject=ALL, hemisphere=ALL, roi=ALL, replicate="0")
+        address = joined(address)
         if address.method in POOLED and not address.subject.startswith(WITHOUT):
             left_out = f"{WITHOUT}{address.subject}" if address.method == LOSO else ALL
             return address.but(subject=left_out)
@@ -258,14 +266,18 @@ class Project:
         return list(dict.fromkeys(map(self.network, self.addresses(methods))))
 
     def pool(self, address: Address) -> list[Address]:
-        """Return the units that a pooled network is tuned to.
+        """Return the units that a network of several is tuned to.
 
         Raises
         ------
         InputError
             If none is left.
         """
-        units = [unit for unit in self.having(address) if unit.subject != address.without]
+        having = self.having(address)
+        if address.without:
+            units = [unit for unit in having if unit.subject != address.without]
+        else:
+            units = [unit for unit in having if address.subject in (ALL, unit.subject)]
         if not units:
             raise InputError(
                 "tuning.methods",
@@ -285,7 +297,7 @@ class Project:
         """Return the stage that makes the network of an address."""
         if address.method == UNTUNED:
             return self.backbone_stage
-        return "tune_pooled" if address.method in POOLED else "tune_network"
+        return "tune_pooled" if address.method in OF_SEVERAL else "tune_network"
 
     # Transfer.
 
@@ -324,14 +336,16 @@ class Project:
     def subject_transfers(self) -> list[Address]:
         """Return the networks that are tried on other subjects of their own data set.
 
-        Those that pool all subjects have seen every subject of it.
+        Those that pool all subjects have seen every subject of it. One that joins hemispheres
+        is tried on each.
         """
         transfer = self.config.transfer
-        return [
-            address
+        found = dict.fromkeys(
+            self.network(address).but(hemisphere=address.hemisphere)
             for address in self.addresses(self._transferred, transfer.rois)
-            if transfer.subjects and address.method not in POOLED and len(self.having(address)) > 1
-        ]
+            if transfer.subjects and address.method not in POOLED
+        )
+        return [each for each in found if len({unit.subject for unit in self.having(each)}) > 1]
 
     def dataset_transfers(self) -> list[Address]:
         """Return the networks that are tried on other data sets, with the data set.

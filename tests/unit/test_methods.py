@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cortune.config import Contrastive, ContrastivePlus, Regression
-from cortune.data.units import ImageSet, UnitData
+from cortune.data.units import ImageSet, UnitData, side_by_side
 from cortune.errors import InputError, LeakageError
 from cortune.networks.backbones import build_backbone, normalise
 from cortune.networks.device import choose_runtime
@@ -24,6 +24,7 @@ from cortune.tuning.embeddings import read_embedding
 from cortune.tuning.losses import infonce
 from cortune.tuning.methods import METHODS, Method, register
 from cortune.tuning.methods.contrastive_plus import photometric
+from cortune.tuning.methods.joint import Joint
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("tune_pooled", "1-00000000", 0)
@@ -77,7 +78,8 @@ def make_unit(seed, n_voxels, first=0):
 
 @pytest.fixture(scope="module")
 def units():
-    return {"subj01": make_unit(1, 30), "subj02": make_unit(2, 20, first=1000)}
+    found = {"subj01": make_unit(1, 30), "subj02": make_unit(2, 20, first=1000)}
+    return {subject: side_by_side({subject: unit}) for subject, unit in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,7 @@ def outputs(folder):
 
 def tuned(folder, method, unit, settings, backbone, runtime):
     out = outputs(folder)
+    unit = dataclasses.replace(unit, parts={})
     stages.tune_network(method, unit, settings, backbone, out, PROVENANCE, runtime, seeded=SEEDED)
     return pd.read_csv(out.history), out
 
@@ -401,14 +404,14 @@ def test_pooled_batches_hold_one_subject_and_interleave(units):
         )
         for subject, unit in units.items()
     }
-    batches = SubjectBatches(parts, seed=0)
-    turns = [tagged.subject for _, tagged in batches.epoch(0)]
+    batches = SubjectBatches(parts, {name: unit.parts for name, unit in units.items()}, seed=0)
+    turns = [*(name for _, tagged in batches.epoch(0) for name in tagged.parts)]
     assert len(turns) == batches.steps_per_epoch == 18
     assert turns.count("subj01") == turns.count("subj02") == 9
     assert turns != sorted(turns), "subjects take turns"
-    assert turns != [tagged.subject for _, tagged in batches.epoch(1)]
-    widths = {tagged.subject: tagged.values.shape[1] for _, tagged in batches.epoch(0)}
-    assert widths == {"subj01": 30, "subj02": 20}
+    assert turns != [*(name for _, tagged in batches.epoch(1) for name in tagged.parts)]
+    for _, tagged in batches.epoch(0):
+        assert sum(tagged.parts.values()) == tagged.values.shape[1]
     assert len(batches) == 140
 
 
@@ -421,6 +424,7 @@ def test_a_subjects_test_image_in_anothers_tuning_set_is_caught(tmp_path, units,
         ImageSet(planted.images.cache, planted.images.rows, tuple(identities), planted.images.sets),
         planted.responses,
         planted.vertices,
+        planted.parts,
     )
     with pytest.raises(LeakageError, match="nsd:00090"):
         stages.tune_pooled(
@@ -447,8 +451,80 @@ def test_a_projection_sends_each_modality_through_its_norms():
 
 
 def test_tagged_moves_between_devices():
-    tagged = Tagged("subj01", torch.ones(2, 3)).to(torch.device("cpu"))
-    assert tagged.subject == "subj01" and tagged.values.shape == (2, 3)
+    tagged = Tagged({"subj01": 3}, torch.ones(2, 3)).to(torch.device("cpu"))
+    assert tagged.parts == {"subj01": 3} and tagged.values.shape == (2, 3)
+
+
+# ---- joint
+
+
+JOINT = Joint(**dict(PLUS), hidden_size=48)
+ROIS = {"subj01": {"subj01 lh V1v": 30, "subj01 rh hV4": 12}, "subj02": {"subj02 lh V1v": 20}}
+
+
+@pytest.fixture(scope="module")
+def cortices():
+    """Two subjects, of whom one has two units."""
+    first = make_unit(1, 42)
+    first = [dataclasses.replace(first, responses=first.responses[:, part], vertices=np.arange(n))
+             for part, n in ((slice(30), 30), (slice(30, 42), 12))]  # fmt: skip
+    return {
+        "subj01": side_by_side(dict(zip(ROIS["subj01"], first, strict=True))),
+        "subj02": side_by_side({"subj02 lh V1v": make_unit(2, 20, first=1000)}),
+    }
+
+
+def test_units_side_by_side_have_the_same_images(cortices):
+    joined = cortices["subj01"]
+    assert joined.parts == ROIS["subj01"] and joined.responses.shape == (100, 42)
+    np.testing.assert_array_equal(joined.responses, make_unit(1, 42).responses)
+    with pytest.raises(InputError, match="subj02.*other images"):
+        side_by_side({"subj01 lh V1v": make_unit(1, 3), "subj02 lh V1v": make_unit(1, 3, first=7)})
+
+
+def test_the_joint_loss_is_the_mean_over_units():
+    model = build_backbone("alexnet_small", seed=0, num_classes=10)
+    task = METHODS["joint"].build(model, 10, ROIS["subj01"], replace(JOINT, temperature=0.2))
+    assert task.model.projection.out.in_features == 48
+    task.model.eval()
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    values = torch.randn(6, 42, generator=torch.Generator().manual_seed(1))
+    found = task.objective(images, Tagged(ROIS["subj01"], values))
+    image_z = task.model.embed_images(images)
+    losses = []
+    for name, part in (("subj01 lh V1v", values[:, :30]), ("subj01 rh hV4", values[:, 30:])):
+        hidden = task.model.response_maps[name](part)
+        losses.append(infonce(image_z, task.model.projection(hidden, "response"), 0.2))
+    torch.testing.assert_close(found, sum(losses) / 2)
+
+
+@pytest.mark.parametrize("method", ["joint", "joint_pooled"])
+def test_a_joint_network_learns_all_its_units(tmp_path, cortices, backbone, runtime, method):
+    units = cortices if method == "joint_pooled" else {"subj01": cortices["subj01"]}
+    out = outputs(tmp_path)
+    history = stages.tune_pooled(
+        method, units, JOINT, backbone, out, PROVENANCE, runtime, seeded="sub-subj01"
+    )
+    assert history[-1]["validation_bound_nats"] > 0.3
+    saved = load_network(out.network)
+    n_voxels = {name: n for subject in units for name, n in ROIS[subject].items()}
+    maps = {k: v.shape[1] for k, v in saved.head.items() if k.startswith("response_maps.")}
+    assert maps == {f"response_maps.{name}.weight": n for name, n in n_voxels.items()}
+    assert len(saved.tuned_on) == 85 * len(units)
+    model = METHODS[method].build(saved.backbone, 10, n_voxels, JOINT).model
+    model.load_state_dict(saved.head, strict=False)
+    model.eval()
+    for subject, unit in units.items():
+        with torch.no_grad():
+            image_z, response_z = model(
+                normalise(torch.from_numpy(unit.images.cache[85:])),
+                Tagged(ROIS[subject], torch.from_numpy(unit.responses[85:])),
+            )
+        for name, of_unit in zip(ROIS[subject], response_z.split(15), strict=True):
+            found = read_embedding(out.embeddings, name)
+            assert found.identities == unit.images.identities[85:]
+            np.testing.assert_allclose(found.image_z, image_z, atol=1e-4)
+            np.testing.assert_allclose(found.response_z, of_unit, atol=1e-4)
 
 
 # ---- embeddings
@@ -475,9 +551,7 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
         )
         n_voxels = {"subj01": 30, "subj02": 20}
     else:
-        stages.tune_network(
-            method, unit, settings, backbone, out, PROVENANCE, runtime, seeded=SEEDED
-        )
+        _, out = tuned(tmp_path, method, unit, settings, backbone, runtime)
         n_voxels = 30
     found = read_embedding(out.embeddings, "subj01")
     assert found.identities == unit.images.identities[85:]
@@ -489,7 +563,7 @@ def test_embeddings_are_those_of_the_test_images_by_the_saved_network(
     model.eval()
     responses = torch.from_numpy(unit.responses[85:])
     if method.startswith("pooled"):
-        responses = Tagged("subj01", responses)
+        responses = Tagged(units["subj01"].parts, responses)
     with torch.no_grad():
         images = normalise(torch.from_numpy(unit.images.cache[85:]), model)
         image_z, response_z = model(images, responses)
@@ -511,8 +585,14 @@ def test_methods_are_in_one_order_with_what_is_needed_of_each():
         "untuned", "regression", "regression_plus", "contrastive", "contrastive_plus",
     ]  # fmt: skip
     assert [name for name, each in METHODS.items() if each.pools] == [
-        "pooled_mean", "pooled_max", "pooled_loso",
+        "pooled_mean", "pooled_max", "joint_pooled", "pooled_loso",
     ]  # fmt: skip
+    assert {name: each.joins for name, each in METHODS.items() if each.joins} == {
+        "untuned": ("hemisphere", "roi"),
+        "joint": ("hemisphere", "roi"),
+        "joint_hemisphere": ("roi",),
+        "joint_pooled": ("hemisphere", "roi"),
+    }
     assert [name for name, each in METHODS.items() if not each.embeds] == [
         "untuned", "regression", "regression_plus",
     ]  # fmt: skip

@@ -117,7 +117,9 @@ def test_leaving_out_the_only_subject_is_refused():
 def test_largest_roi_counts_rois_that_are_not_wanted():
     found = project()
     assert found.largest_roi == 90
-    assert found.facts("tune_pooled", UNIT.but(subject=ALL, method="pooled_mean")) == 90
+    facts = found.facts("tune_pooled", UNIT.but(subject=ALL, method="pooled_mean"))
+    assert facts["largest"] == 90
+    assert facts["units"] == [["nsd", s, "lh", "V1v"] for s in ("subj01", "subj02")]
 
 
 def test_kinds_of_networks_and_units():

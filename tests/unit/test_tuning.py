@@ -146,8 +146,9 @@ def test_pooled_subjects_come_by_turns_or_one_after_the_other(unit):
     }
     orders = []
     for interleaved in (True, False):
-        batches = SubjectBatches(subjects, 0, interleaved=interleaved)
-        orders.append([targets.subject for _, targets in batches.epoch(0)])
+        parts = {name: {name: 1} for name in subjects}
+        batches = SubjectBatches(subjects, parts, 0, interleaved=interleaved)
+        orders.append([name for _, targets in batches.epoch(0) for name in targets.parts])
     assert orders[1] == ["subj01"] * 5 + ["subj02"] * 5
     assert sorted(orders[0]) == orders[1] != orders[0]
 

@@ -91,7 +91,7 @@ rule tune_pooled:
     params:
         facts=facts("tune_pooled"),
     message:
-        "Tuning {wildcards.hemisphere} {wildcards.roi} of several subjects ({wildcards.method})"
+        "Tuning subject {wildcards.subject}, hemisphere {wildcards.hemisphere}, ROI {wildcards.roi} together ({wildcards.method})"
     script:
         "../scripts/tune_pooled.py"
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cortune.address import Address
 from cortune.data.identity import by_content
 from cortune.data.images import open_cache, read_index, read_index_lines
 from cortune.data.prepare import read_responses
@@ -109,11 +110,14 @@ class UnitData:
         In the order of the response rows.
     responses : array (n_images, n_voxels), float32
     vertices : array (n_voxels,)
+    parts : mapping of str to int
+        Number of voxels of each ROI, where there are several side by side.
     """
 
     images: ImageSet
     responses: NDArray[np.float32]
     vertices: NDArray[np.int64]
+    parts: Mapping[str, int] = field(default_factory=dict)
 
     def holding_back(self, share: float, seed: int) -> UnitData:
         """Return the unit with a share of its tuning images in the validation set.
@@ -181,21 +185,61 @@ def load_unit(paths: PreparedUnit, roi: str) -> UnitData:
     return UnitData(images, np.asarray(responses.values), responses.vertices)
 
 
-def load_units(paths: PooledUnits, subjects: Sequence[str], roi: str) -> dict[str, UnitData]:
-    """Load the images and responses of one ROI of several subjects.
+def load_units(paths: PooledUnits, units: Sequence[Address]) -> dict[str, UnitData]:
+    """Load units, those of a subject side by side.
 
     Parameters
     ----------
     paths : PooledUnits
-        Lists in the order of `subjects`.
-    subjects : sequence of str
-    roi : str
+        Files that hold the units, in any order.
+    units : sequence of Address
+
+    Returns
+    -------
+    dict of str to UnitData
+        By subject; the parts of each have the names of units (:attr:`Address.unit`).
     """
-    fields = (paths.images, paths.index, paths.split, paths.responses)
-    return {
-        subject: load_unit(UnitPaths(*files), roi)
-        for subject, *files in zip(subjects, *fields, strict=True)
+    responses = {
+        (place.subject, place.hemisphere): path
+        for path in paths.responses
+        for place in [Address.parse(path)]
     }
+    of_subject = [
+        {Address.parse(path).subject: path for path in files}
+        for files in (paths.images, paths.index, paths.split)
+    ]
+    found: dict[str, dict[str, UnitData]] = {}
+    for unit in units:
+        images, index, split = (each[unit.subject] for each in of_subject)
+        path = responses[unit.subject, unit.hemisphere]
+        loaded = load_unit(UnitPaths(images, index, split, path), unit.roi)
+        found.setdefault(unit.subject, {})[unit.unit] = loaded
+    return {subject: side_by_side(each) for subject, each in found.items()}
+
+
+def side_by_side(units: Mapping[str, UnitData]) -> UnitData:
+    """Return several ROIs of a subject as one, which knows its parts.
+
+    Raises
+    ------
+    InputError
+        If they have responses to different images.
+    """
+    first, *others = units.values()
+    for name, unit in units.items():
+        if unit.images.identities != first.images.identities:
+            raise InputError(
+                f"responses of {name}",
+                f"other images than those of {next(iter(units))}",
+                "the same images for every ROI of a subject",
+                "Remove the prepared responses and run the workflow again.",
+            )
+    responses, vertices = first.responses, first.vertices
+    if others:
+        responses = np.concatenate([unit.responses for unit in units.values()], axis=1)
+        vertices = np.concatenate([unit.vertices for unit in units.values()])
+    parts = {name: unit.responses.shape[1] for name, unit in units.items()}
+    return UnitData(first.images, responses, vertices, parts)
 
 
 def names_of(index: str) -> dict[str, str]:

@@ -23,21 +23,27 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @dataclass(frozen=True)
 class Tagged:
-    """Responses of one subject, in a batch that a pooled model is trained on.
+    """Responses of one subject, in a batch that a model of several units is trained on.
 
     Parameters
     ----------
-    subject : str
-    values : Tensor of shape (n, V)
-        V is the subject's own number of voxels.
+    parts : mapping of str to int
+        Number of voxels V of each unit, by its name.
+    values : Tensor of shape (n, sum of V)
+        Units side by side.
     """
 
-    subject: str
+    parts: Mapping[str, int]
     values: Tensor
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Tagged:
         """Return the responses on a device."""
-        return Tagged(self.subject, self.values.to(device, non_blocking=non_blocking))
+        return Tagged(self.parts, self.values.to(device, non_blocking=non_blocking))
+
+    def by_unit(self) -> dict[str, Tensor]:
+        """Return the responses of each unit, (n, V)."""
+        split = torch.split(self.values, list(self.parts.values()), dim=1)
+        return dict(zip(self.parts, split, strict=True))
 
 
 class Projection(nn.Module):
@@ -125,8 +131,8 @@ class ContrastiveModel(TunedModel):
     n_scores : int
         Width of the backbone's output.
     n_voxels : int or mapping of str to int
-        Number of voxels V; or of each subject, for a model that pools subjects, which has
-        a response map for each.
+        Number of voxels V; or of each unit, for a model of several, which has a response map
+        for each.
     projection : Projection
         Its width is h.
     temperature : float, optional
@@ -150,14 +156,14 @@ class ContrastiveModel(TunedModel):
         self.image_map = nn.Linear(n_scores, n_hidden, bias=False)
         widths = n_voxels if isinstance(n_voxels, Mapping) else {BOTH: n_voxels}
         self.response_maps = nn.ModuleDict(
-            {subject: nn.Linear(width, n_hidden, bias=False) for subject, width in widths.items()}
+            {unit: nn.Linear(width, n_hidden, bias=False) for unit, width in widths.items()}
         )
         self.projection = projection
         if temperature is not None:
             self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
 
     def forward(self, images: Tensor, responses: Tensor | Tagged) -> tuple[Tensor, Tensor]:
-        """Embed images (n, 3, s, s) and responses (n, V): two tensors (n, z)."""
+        """Embed images (n, 3, s, s) and responses (n, V) of m units: (n, z) and (m n, z)."""
         return self.embed_images(images), self.embed_responses(responses)
 
     def embed_images(self, images: Tensor) -> Tensor:
@@ -166,11 +172,12 @@ class ContrastiveModel(TunedModel):
         return self.projection(hidden, IMAGE)  # type: ignore[no-any-return]
 
     def embed_responses(self, responses: Tensor | Tagged) -> Tensor:
-        """Embed responses (n, V), tagged with their subject in a pooled model: (n, z)."""
-        if isinstance(responses, Tagged):
-            hidden = self.response_maps[responses.subject](responses.values)
-        else:
-            hidden = self.response_maps[BOTH](responses)
+        """Embed responses (n, V): (n, z); those of m units, one after another: (m n, z).
+
+        Units pass the MLP together, so that its norms see in training what they see afterwards.
+        """
+        units = responses.by_unit() if isinstance(responses, Tagged) else {BOTH: responses}
+        hidden = torch.cat([self.response_maps[unit](each) for unit, each in units.items()])
         return self.projection(hidden, RESPONSE)  # type: ignore[no-any-return]
 
     def temperature(self) -> Tensor:

@@ -161,8 +161,9 @@ class Count:
         return self._tuning(place.method, self.n_images(place))
 
     def tune_pooled(self, place: Address) -> Work:
-        """Train on the images of several subjects."""
-        return self._tuning(place.method, sum(map(self.n_images, self.project.pool(place))))
+        """Train on the images of all subjects of a network."""
+        subjects = {unit.only("dataset", "subject") for unit in self.project.pool(place)}
+        return self._tuning(place.method, sum(map(self.n_images, subjects)))
 
     def _tuning(self, method: str, n: int) -> Work:
         split, section = self.config.split, METHODS[method].section

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cortune.address import UNIT
 from cortune.artifacts import PathLike, save_figure, write_csv
 from cortune.information import bound_information, cosine_similarities, infonce_bound
 from cortune.report.panels import (
@@ -32,7 +33,8 @@ from cortune.report.tables import (
     split_name,
     unit_names,
 )
-from cortune.tuning.embeddings import embedded_subjects, read_embedding
+from cortune.tuning.embeddings import ONE, read_embedding
+from cortune.tuning.embeddings import embedded_units as units_within
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -48,11 +50,13 @@ COLUMNS = [
 
 
 def embedded_units(paths: Iterable[str]) -> list[EncodedUnit]:
-    """Return a unit for each subject whose held-out images and responses a network embeds."""
+    """Return each unit whose held-out images and responses a network embeds."""
     return [
-        replace(unit, subject=unit.subject or subject)
-        for unit in encoded_units(paths)
-        for subject in embedded_subjects(unit.path)
+        found
+        if name == ONE
+        else replace(found, **dict(zip(UNIT[1:], name.split(" "), strict=True)))
+        for found in encoded_units(paths)
+        for name in units_within(found.path)
     ]
 
 
@@ -79,7 +83,7 @@ def tabulate_information(
 
     rows = []
     for unit in units:
-        embedding = read_embedding(unit.path, unit.subject)
+        embedding = read_embedding(unit.path, f"{unit.subject} {unit.hemisphere} {unit.roi}")
         bound = bound_information(embedding, provenance.seed)
         similarities = cosine_similarities(embedding.image_z, embedding.response_z)
         scores = {

@@ -85,16 +85,19 @@ def accuracy_by_roi(table: pd.DataFrame) -> Figure:
     """Draw probe accuracy by ROI and method, a row per probe and a column per hemisphere.
 
     Points are networks with Wilson's 95 % interval, or means over replicates, each a dash; a
-    grey band is the untuned network's, a dotted line chance.
+    grey band is the untuned network's, a line without one the mean of networks of all ROIs, a
+    dotted line chance.
 
     Parameters
     ----------
     table : DataFrame
         ``probes.csv``.
     """
+    import pandas as pd
+
     probes = list(dict.fromkeys(table["probe"]))
     tuned = table[table["method"] != UNTUNED]
-    rois, methods = ordered_rois(tuned["roi"]), ordered_methods(tuned["method"])
+    rois, methods = ordered_rois(set(tuned["roi"]) - {""}), ordered_methods(tuned["method"])
     subjects = sorted(set(tuned["subject"]) - {""})
     width = max(3.2, 0.16 * len(rois) * (len(methods) + 1) + 0.9)
     figure = canvas(2 * width, 2.5 * max(len(probes), 1) + 0.9)
@@ -102,8 +105,9 @@ def accuracy_by_roi(table: pd.DataFrame) -> Figure:
     for row, probe in zip(axes, probes, strict=False):
         of_probe = table[table["probe"] == probe]
         for ax, (hemisphere, title) in zip(row, HEMISPHERES.items(), strict=True):
-            _references(ax, of_probe)
             here = of_probe[of_probe["hemisphere"] == hemisphere]
+            _references(ax, pd.concat([of_probe[of_probe["hemisphere"] == ""], here]))
+            here = here[here["roi"] != ""]
             for index, method in enumerate(methods):
                 offset = side_by_side(index, len(methods), 0.8 / len(methods))
                 _points(ax, here[here["method"] == method], rois, offset, subjects, len(methods))
@@ -127,6 +131,9 @@ def _references(ax: Axes, table: pd.DataFrame) -> None:
     for _, row in table[table["method"] == UNTUNED].iterrows():
         ax.axhspan(row["ci_low"], row["ci_high"], color=colour_of(UNTUNED), alpha=0.18, lw=0)
         ax.axhline(row["accuracy"], color=colour_of(UNTUNED), lw=1.2)
+    of_all = table[(table["method"] != UNTUNED) & (table["roi"] == "")]
+    for method, networks in of_all.groupby("method"):
+        ax.axhline(networks["accuracy"].mean(), color=colour_of(str(method)), lw=1.2)
     ax.axhline(1 / table["n_classes"].iloc[0], color="black", lw=0.8, ls=":")
 
 
@@ -169,8 +176,8 @@ def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``probe, dataset, subject, hemisphere, roi, method``, ``gain`` (mean r less the
         untuned network's) and ``loss`` (the untuned network's accuracy less its own), a
-        row per unit and probe, means over replicates. A pooled network counts for each
-        subject's unit.
+        row per unit and probe, means over replicates. A network of several units
+        counts for each.
     """
     import pandas as pd
 
@@ -181,12 +188,13 @@ def gains_and_losses(units: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
     tuned = tuned.groupby(["probe", *keys, "method"], sort=False, as_index=False)["accuracy"].mean()
     tuned = tuned.assign(loss=tuned["probe"].map(untuned) - tuned["accuracy"])
     columns = ["probe", *keys, "method", "loss"]
-    own = gains.merge(tuned.loc[tuned["subject"] != "", columns], on=[*keys, "method"])
-    shared = gains.merge(
-        tuned.loc[tuned["subject"] == "", columns].drop(columns="subject"),
-        on=["dataset", "hemisphere", "roi", "method"],
-    )
-    both = pd.concat([own, shared], ignore_index=True).dropna(subset=["gain", "loss"])
+    merged = []
+    for _, alike in tuned[columns].groupby(tuned[keys].ne("").apply(tuple, axis=1), sort=False):
+        # What the networks do not tell apart is empty in all of these.
+        named = alike.loc[:, alike.ne("").any()]
+        merged.append(gains.merge(named, on=[*(key for key in keys if key in named), "method"]))
+    both = pd.concat(merged or [gains.iloc[:0].assign(probe="", loss=0.0)], ignore_index=True)
+    both = both.dropna(subset=["gain", "loss"])
     return both[["probe", *keys, "method", "gain", "loss"]]
 
 

@@ -123,7 +123,7 @@ def mean_maps(results: Sequence[SaliencyResult]) -> Figure:
                 for cell, name in zip(cells, ("lh", "rh", "lh − rh"), strict=True):
                     title = f"{method}\n{name}" if name == "rh" else f"\n{name}"
                     cell.set_title(title, fontsize=8, loc="center")
-        _row_label(row, roi)
+        _row_label(row, roi or "all ROIs")
     half = n_columns // 2
     for name, label, cells in (
         ("map", "saliency (1: even)", grid[:, :half]),
@@ -240,7 +240,7 @@ def laterality_by_roi(table: pd.DataFrame, tests: pd.DataFrame) -> Figure:
             )  # fmt: skip
     low, high = axes[0].get_ylim()
     axes[0].set_ylim(low, high + 0.25 * (high - low))
-    axes[-1].set_xticks(range(len(rois)), rois)
+    axes[-1].set_xticks(range(len(rois)), [roi or "all ROIs" for roi in rois])
     _side_legend(figure, subjects, pooled=bool((tuned["subject"] == "").any()))
     return figure
 
@@ -264,8 +264,8 @@ def _verdict(tests: pd.DataFrame, roi: str, method: str) -> str:
     """Return lh − rh over subjects and its p, as text."""
     chosen = tests[
         (tests["over"] == "subjects")
-        & (tests["level"] == "roi")
-        & (tests["group"] == roi)
+        & (tests["level"] == ("roi" if roi else "group"))
+        & (tests["group"] == (roi or "all"))
         & (tests["method"] == method)
     ]
     if chosen.empty:
@@ -313,7 +313,7 @@ def laterality_distributions(results: Sequence[SaliencyResult], tests: pd.DataFr
             )  # fmt: skip
             ax.set(yticks=[], ylim=(0, None))
             ax.spines["left"].set_visible(False)
-        row[0].set_ylabel(roi, fontweight="bold")
+        row[0].set_ylabel(roi or "all ROIs", fontweight="bold")
     for ax, method in zip(axes[0], methods, strict=True):
         ax.set_title(method)
     for ax in axes[-1]:

@@ -45,8 +45,8 @@ class TransferredNetwork:
     """A network, the data set it is transferred to, and the files of its encodings there.
 
     `target` is None for the other subjects of the network's own data set; `subject` is None
-    for a network that pools subjects, and `roi` as well for the untuned one. There is a path
-    per replicate.
+    for a network that pools subjects, `roi` for one of all ROIs, both for the untuned one. There
+    is a path per replicate.
     """
 
     target: str | None
@@ -115,7 +115,7 @@ def tabulate_transfer(
                 continue
             source = network.subject or POOL
             names = (dataset, source, network.target, subject, network.hemisphere)
-            pair = Pair(*names, str(network.roi), roi, network.method)
+            pair = Pair(*names, network.roi or "", roi, network.method)
             beyond.append(_row(pair, encodings, references[key]))
     columns = [column for column in COLUMNS if column != "target_roi"]
     table = pd.DataFrame(within, columns=COLUMNS)[columns].assign(**split_name(provenance))

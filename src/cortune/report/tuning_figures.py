@@ -9,6 +9,7 @@ from cortune.artifacts import PathLike, save_figure
 from cortune.report.panels import canvas, colour_of, line_handle, notice
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
 from cortune.report.tables import EncodedUnit
+from cortune.tuning.methods import METHODS
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def training_curves(histories: pd.DataFrame) -> Figure:
     """
     if histories.empty:
         return notice("No network was tuned")
-    is_regression = histories["method"] == "regression"
+    is_regression = ~histories["method"].map(lambda method: METHODS[method].embeds)
     histories = histories.assign(
         infonce=histories["loss"].where(~is_regression),
         mse=histories["loss"].where(is_regression),
@@ -65,12 +66,12 @@ def training_curves(histories: pd.DataFrame) -> Figure:
         for ax, roi in zip(row, rois, strict=True):
             here = histories[(histories["roi"] == roi) & histories[measure].notna()]
             for (method, _, hemisphere), one in here.groupby(["method", "network", "hemisphere"]):
-                style = "-" if hemisphere == "lh" else "--"
+                style = {"lh": "-", "rh": "--"}.get(str(hemisphere), "-.")
                 colour = colour_of(str(method))
                 ax.plot(one["epoch"], one[measure], style, color=colour, lw=1)
         row[0].set_ylabel(label)
     for ax, roi in zip(axes[0], rois, strict=True):
-        ax.set_title(roi)
+        ax.set_title(roi or "all ROIs")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
     methods = ordered_methods(histories["method"])

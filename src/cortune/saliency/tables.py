@@ -172,12 +172,12 @@ def hemisphere_tests(
     Returns
     -------
     DataFrame
-        Columns :data:`TEST_COLUMNS`, by method and ROI (``level`` is ``roi``) or group of
-        ROIs. Where ``over`` is ``subjects``, the difference is averaged within subjects
-        and ``p_value`` comes of exchanging the hemispheres of whole subjects: no smaller
-        than 2^(1 − n_subjects). ``p_pairs`` exchanges each pair by itself; it speaks of
-        these subjects only. Where ``over`` is ``images``, a row is of one subject and
-        images are what is resampled and flipped. ``q_value`` is the false discovery rate
+        Columns :data:`TEST_COLUMNS`, by method and ROI (``level`` is ``roi``) or group of ROIs;
+        networks of all ROIs are in group ``all``. Where ``over`` is ``subjects``, the difference
+        is averaged within subjects and ``p_value`` comes of exchanging the hemispheres of whole
+        subjects: no smaller than 2^(1 − n_subjects). ``p_pairs`` exchanges each pair by itself;
+        it speaks of these subjects only. Where ``over`` is ``images``, a row is of one subject
+        and images are what is resampled and flipped. ``q_value`` is the false discovery rate
         over the ROIs of a method (and subjects, where rows are of one), empty for groups.
     """
     import pandas as pd
@@ -187,10 +187,11 @@ def hemisphere_tests(
     rows: list[dict[str, Any]] = []
     for method in dict.fromkeys(key[0] for key in pairs):
         here = {key[1:]: values for key, values in pairs.items() if key[0] == method}
-        rois = sorted({roi for _, roi in here})
+        rois = sorted({roi for _, roi in here} - {""})
         members = [("group", name, set(of)) for name, of in groups.items()]
         members += [("roi", roi, {roi}) for roi in rois]
         for level, group, of in members:
+            of = of | ({""} if group == "all" else set())
             chosen = {key: values for key, values in here.items() if key[1] in of}
             if chosen:
                 names = {"level": level, "group": group, "method": method}

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortune.address import ALL, OF_NETWORK, UNIT, Address
+from cortune.address import OF_NETWORK, UNIT, Address
 from cortune.fingerprints import Sources
 from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
-from cortune.tuning.methods import UNTUNED
+from cortune.tuning.methods import joined
 
 if TYPE_CHECKING:
     from cortune.features import Space
@@ -59,15 +59,10 @@ def space_of(job: Job) -> Space:
     return Space(features.memory_gb * 1e9, features.scratch_gb * 1e9)
 
 
-def _once_untuned(address: Address) -> Address:
-    """Return the address of the untuned network's features, which serve all of a subject."""
-    return address.but(hemisphere=ALL, roi=ALL) if address.method == UNTUNED else address
-
-
 @stage(
     number=4,
     entities=OF_NETWORK,
-    normal=_once_untuned,
+    normal=joined,
     reads=("seed", "backbone.layers", "features.images", "encoding.size_curve.sizes"),
     inputs={
         "network": From(NETWORK, "network"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cortune.address import OF_NETWORK, Address
+from cortune.address import OF_NETWORK, UNIT, Address
 from cortune.fingerprints import Sources
 from cortune.seeds import replicate_seed
 from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage
@@ -39,13 +39,13 @@ _TUNED = {
     "history": Output("history.csv", "a row per epoch.", _HISTORY),
     "embeddings": Output(
         "embeddings.h5",
-        "what a contrastive head makes of each subject's test images; empty for regression. The "
-        "subject of a network that does not pool subjects is called `one`.",
+        "what a contrastive head makes of each unit's test images; empty for regression. The unit "
+        "of a network that is tuned to one alone is called `one`, others as `subj01 lh V1v`.",
         {
-            "<subject>/identities": IDENTITIES,
-            "<subject>/image_z": "(n, z) Embedding of each test image.",
-            "<subject>/response_z": "(n, z) Embedding of the response to it.",
-            "<subject>/tuned_on": "Identities that the network was tuned on or selected by.",
+            "<unit>/identities": IDENTITIES,
+            "<unit>/image_z": "(n, z) Embedding of each test image.",
+            "<unit>/response_z": "(n, z) Embedding of the response to it.",
+            "<unit>/tuned_on": "Identities that the network was tuned on or selected by.",
         },
     ),
 }
@@ -168,19 +168,21 @@ def tune_network(job: Job) -> None:
 
 
 def pool(project: Project, address: Address) -> Iterable[Address]:
-    """Return the units that a pooled network is tuned to."""
+    """Return the units that a network of several is tuned to."""
     return project.pool(address)
 
 
-def _largest(project: Project, address: Address) -> int:
-    return project.largest_roi
+def _units(project: Project, address: Address) -> dict[str, Any]:
+    """Return the units that a network of several is tuned to, and the size of the largest ROI."""
+    units = [[getattr(unit, name) for name in UNIT] for unit in project.pool(address)]
+    return {"units": units, "largest": project.largest_roi}
 
 
 @stage(
     number=3,
     entities=OF_NETWORK,
     reads=(*_TUNES, "tuning.pooled_order"),
-    facts=_largest,
+    facts=_units,
     inputs={
         "backbone": From(BACKBONE, "network"),
         "images": From("prepare_images", "images", pool),
@@ -192,21 +194,20 @@ def _largest(project: Project, address: Address) -> int:
     gpu=True,
 )
 def tune_pooled(job: Job) -> None:
-    """Tune one network to the same ROI of several subjects."""
+    """Tune one network to several units: of several subjects, or all ROIs of one."""
     from cortune.data.units import load_units
     from cortune.tuning.stages import tune_pooled as tune
 
     runtime, address = _runtime(job), job.address
-    subjects = [Address.parse(path).subject for path in job.inputs("responses")]
     tune(
         address.method,
-        load_units(job.input, subjects, address.roi),
+        load_units(job.input, [Address(*unit) for unit in job.facts["units"]]),
         job.recipe,
         job.input.backbone,
         job.output,
         _draw(job, runtime),
         runtime,
-        largest_roi=job.facts,
+        largest_roi=job.facts["largest"],
         interleaved=job.config.tuning.pooled_order == "interleaved",
         seeded=address.seeded,
         checkpoint=job.scratch(job.output.network),
@@ -229,7 +230,7 @@ def tuned(project: Project, address: Address) -> Iterable[Address]:
             "Loss and validation measure by epoch.",
             "Training loss and InfoNCE bound on the mutual information between validation "
             "images and responses by epoch, one line per network (solid: left hemisphere, "
-            "dashed: right).",
+            "dashed: right, dash-dotted: both).",
         )
     },
 )

@@ -17,8 +17,13 @@ _READS = (*MODELS, "backbone.layers", "encoding.protocols")
 
 
 def others(project: Project, address: Address) -> list[Address]:
-    """Return the other subjects that have the ROI of a network."""
-    return [each for each in project.having(address) if each.subject != address.subject]
+    """Return the units of other subjects that a network is tried on: its ROI, or all of them."""
+    wanted = project.config.transfer.rois
+    return [
+        each
+        for each in project.having(address)
+        if each.subject != address.subject and (wanted is None or each.roi in wanted)
+    ]
 
 
 def targets(project: Project, address: Address) -> list[Address]:
@@ -28,9 +33,12 @@ def targets(project: Project, address: Address) -> list[Address]:
     return list(dict.fromkeys(place.but(subject=unit.subject) for unit in units))
 
 
-def _own_roi(project: Project, address: Address) -> dict[str, list[str]]:
-    """Return the ROI that each other subject is encoded in: that of the network."""
-    return {each.subject: [address.roi] for each in others(project, address)}
+def _own_rois(project: Project, address: Address) -> dict[str, list[str]]:
+    """Return the ROIs that each other subject is encoded in: those of the network."""
+    found: dict[str, list[str]] = {}
+    for unit in others(project, address):
+        found.setdefault(unit.subject, []).append(unit.roi)
+    return found
 
 
 def _target_rois(project: Project, address: Address) -> dict[str, list[str]]:
@@ -68,7 +76,7 @@ def _transfer(job: Job, *, within: bool) -> None:
     number=5,
     entities=OF_NETWORK,
     reads=_READS,
-    facts=_own_roi,
+    facts=_own_rois,
     inputs={
         "network": From(NETWORK, "network"),
         "images": From("prepare_images", "images", others),

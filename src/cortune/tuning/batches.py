@@ -156,15 +156,22 @@ class SubjectBatches:
     Parameters
     ----------
     subjects : mapping of str to Batches
+    parts : mapping of str to mapping of str to int
+        Number of voxels of each unit of each subject, in the order of the responses' columns.
     seed : int
     interleaved : bool
         Whether subjects take turns at random, or one comes after the other in every epoch.
     """
 
     def __init__(
-        self, subjects: Mapping[str, Batches], seed: int, *, interleaved: bool = True
+        self,
+        subjects: Mapping[str, Batches],
+        parts: Mapping[str, Mapping[str, int]],
+        seed: int,
+        *,
+        interleaved: bool = True,
     ) -> None:
-        self._subjects, self._seed = dict(subjects), seed
+        self._subjects, self._parts, self._seed = dict(subjects), parts, seed
         self._interleaved = interleaved
 
     def __len__(self) -> int:
@@ -176,7 +183,7 @@ class SubjectBatches:
         return sum(batches.steps_per_epoch for batches in self._subjects.values())
 
     def epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tagged]]:
-        """Yield the shuffled batches of one epoch, tagged with their subject."""
+        """Yield the shuffled batches of one epoch, tagged with their units."""
         names = list(self._subjects)
         turns = np.repeat(
             np.arange(len(names)), [b.steps_per_epoch for b in self._subjects.values()]
@@ -186,10 +193,10 @@ class SubjectBatches:
             turns = rng(self._seed, "subjects", epoch).permutation(turns)
         for turn in turns:
             images, responses = next(waiting[names[turn]])
-            yield images, Tagged(names[turn], responses)
+            yield images, Tagged(self._parts[names[turn]], responses)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tagged]]:
         """Yield all samples once, subject by subject."""
         for name, batches in self._subjects.items():
             for images, responses in batches.in_order():
-                yield images, Tagged(name, responses)
+                yield images, Tagged(self._parts[name], responses)

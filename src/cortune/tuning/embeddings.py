@@ -18,7 +18,7 @@ from cortune.versions import Provenance
 
 Floats = NDArray[np.floating]
 ONE = "one"
-"""Stands for the subject of a network that does not pool subjects."""
+"""Stands for the unit of a network that is tuned to one alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,10 @@ class Embedding:
 def write_embeddings(
     path: PathLike, embeddings: Mapping[str, Embedding], provenance: Provenance
 ) -> None:
-    """Write embeddings by subject as HDF5; none for a method without an embedding."""
+    """Write embeddings by unit as HDF5; none for a method without an embedding."""
     with hdf5_writer(path, provenance) as file:
-        for subject, embedding in embeddings.items():
-            group = file.create_group(subject)
+        for unit, embedding in embeddings.items():
+            group = file.create_group(unit)
             group["image_z"] = embedding.image_z
             group["response_z"] = embedding.response_z
             for name in ("identities", "tuned_on"):
@@ -54,30 +54,30 @@ def write_embeddings(
                 group[name] = np.char.encode(texts, "utf-8")
 
 
-def embedded_subjects(path: PathLike) -> list[str]:
-    """Return the subjects that a file has embeddings of."""
+def embedded_units(path: PathLike) -> list[str]:
+    """Return the units that a file has embeddings of."""
     with hdf5_reader(path) as file:
         return list(file)
 
 
-def read_embedding(path: PathLike, subject: str) -> Embedding:
-    """Read the embedding of a subject, or the only one of a network that is one subject's.
+def read_embedding(path: PathLike, unit: str) -> Embedding:
+    """Read the embedding of a unit, or the only one of a network that is one unit's.
 
     Raises
     ------
     InputError
-        If the file has none for the subject.
+        If the file has none for the unit.
     """
     with hdf5_reader(path) as file:
         names = list(file)
-        if subject not in names and names != [ONE]:
+        if unit not in names and names != [ONE]:
             raise InputError(
                 path,
                 f"embeddings for {', '.join(names) or 'nobody'}",
-                f"one for {subject}",
+                f"one for {unit}",
                 "Only contrastive methods have embeddings; tune the network again.",
             )
-        group = file[subject if subject in names else ONE]
+        group = file[unit if unit in names else ONE]
         identities, tuned_on = (
             tuple(text.decode() for text in group[name][:]) for name in ("identities", "tuned_on")
         )

@@ -24,7 +24,9 @@ def infonce(
 
     Parameters
     ----------
-    image_z, response_z : Tensor of shape (n, z)
+    image_z : Tensor of shape (n, z)
+    response_z : Tensor of shape (m n, z)
+        Responses of m units to the images, one unit after another; their losses are averaged.
     temperature : float or scalar Tensor
     symmetric : bool
         Average with the loss of telling images apart for each response (Radford et al.
@@ -35,9 +37,11 @@ def infonce(
     Tensor
         Scalar, in nats.
     """
-    scores = cosine_similarities(image_z, response_z) / temperature
-    target = torch.arange(len(scores), device=scores.device)
-    loss = functional.cross_entropy(scores, target)
-    if symmetric:
-        loss = (loss + functional.cross_entropy(scores.T, target)) / 2
-    return loss
+    target = torch.arange(len(image_z), device=image_z.device)
+    losses = []
+    for of_unit in torch.split(response_z, len(image_z)):
+        scores = cosine_similarities(image_z, of_unit) / temperature
+        losses.append(functional.cross_entropy(scores, target))
+        if symmetric:
+            losses.append(functional.cross_entropy(scores.T, target))
+    return torch.stack(losses).mean()

@@ -178,14 +178,8 @@ def tune_network(
     """
     unit = _watched(method, unit, settings, provenance.seed)
     start = load_network(backbone)
-    torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
     n_voxels = unit.responses.shape[1]
-    width = start.num_classes
-    layer = getattr(settings, "image_layer", None)
-    if layer is not None:
-        check_layers(start.backbone, [layer], f"{method}.image_layer")
-        width = layer_width(start.backbone, layer, unit.images.cache.shape[1])
-    task = _task(method, start.backbone, width, n_voxels, settings)
+    task = _task(method, start, [unit], n_voxels, settings, provenance.seed, seeded)
     tune, validation = (
         _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
         for name in ("tune", "validation")
@@ -211,16 +205,16 @@ def tune_pooled(
     checkpoint: Path | None = None,
     workers: int = 0,
 ) -> History:
-    """Tune one backbone to the same ROI of several subjects.
+    """Tune one backbone to several units.
 
-    Batches hold one subject each.
+    Batches hold one subject each, with the responses of all of its units.
 
     Parameters
     ----------
     method : str
-        ``pooled_mean``, ``pooled_max`` or ``pooled_loso``.
+        One that pools subjects, or joins hemispheres or ROIs.
     units : mapping of str to UnitData
-        By subject.
+        By subject, with the names of units as their parts.
     settings, backbone, outputs, provenance, runtime, seeded, checkpoint, workers
         As for :func:`tune_network`.
     largest_roi : int, optional
@@ -242,11 +236,13 @@ def tune_pooled(
     tuned_on = {mark for unit in units.values() for mark in _tuned_on(unit)}
     for subject, unit in units.items():
         unseen = unit.images.marks("test", "fit")
-        assert_disjoint(tuned_on, unseen, f"pooled tuning and the test images of {subject}")
+        assert_disjoint(tuned_on, unseen, f"tuning and the test images of {subject}")
     start = load_network(backbone)
-    torch.manual_seed(torch_seed(provenance.seed, "head", seeded))
-    n_voxels = {subject: unit.responses.shape[1] for subject, unit in units.items()}
-    task = _task(method, start.backbone, start.num_classes, n_voxels, settings, largest=largest_roi)
+    parts = {subject: unit.parts for subject, unit in units.items()}
+    n_voxels = {name: width for part in parts.values() for name, width in part.items()}
+    options = {"largest": largest_roi}
+    each = list(units.values())
+    task = _task(method, start, each, n_voxels, settings, provenance.seed, seeded, **options)
     tune, validation = (
         SubjectBatches(
             {
@@ -258,6 +254,7 @@ def tune_pooled(
                     )
                 )
             },
+            parts,
             provenance.seed,
             interleaved=interleaved,
         )
@@ -268,11 +265,26 @@ def tune_pooled(
     )
 
 
-def _task(method: str, *args: Any, **options: Any) -> Task:
+def _task(
+    method: str,
+    start: SavedNetwork,
+    units: Sequence[UnitData],
+    n_voxels: int | Mapping[str, int],
+    settings: Any,
+    seed: int,
+    seeded: str,
+    **options: Any,
+) -> Task:
+    """Return the task of tuning a network; its head is drawn by the seed."""
     build = METHODS[method].build
     if build is None:
         raise ValueError(f"{method} tunes nothing")
-    return build(*args, **options)
+    torch.manual_seed(torch_seed(seed, "head", seeded))
+    width, layer = start.num_classes, getattr(settings, "image_layer", None)
+    if layer is not None:
+        check_layers(start.backbone, [layer], f"{METHODS[method].section}.image_layer")
+        width = layer_width(start.backbone, layer, units[0].images.cache.shape[1])
+    return build(start.backbone, width, n_voxels, settings, **options)
 
 
 def _tune(
@@ -333,7 +345,7 @@ def _held_out(
     runtime: Runtime,
     workers: int,
 ) -> dict[str, Embedding]:
-    """Embed each subject's test images and responses."""
+    """Embed each unit's test images and responses."""
     model.eval()
     found = {}
     for subject, unit in units.items():
@@ -347,11 +359,12 @@ def _held_out(
             workers=workers,
         )
         source: BatchSource = batches
-        if subject != ONE:
-            source = SubjectBatches({subject: batches}, 0)
-        ((image_z, response_z),) = embed(model, source, runtime)
+        if unit.parts:
+            source = SubjectBatches({subject: batches}, {subject: unit.parts}, 0)
         identities = tuple(unit.images.identities[row] for row in rows)
-        found[subject] = Embedding(identities, image_z.numpy(), response_z.numpy(), tuple(tuned_on))
+        for name, (image_z, response_z) in embed(model, source, runtime).items():
+            z = image_z.numpy(), response_z.numpy()
+            found[name or ONE] = Embedding(identities, *z, tuple(tuned_on))
     return found
 
 

@@ -49,32 +49,35 @@ class Task:
 
 def embed(
     model: ContrastiveModel, batches: BatchSource, runtime: Runtime
-) -> list[tuple[Tensor, Tensor]]:
-    """Embed all samples, one pair (n, z), (n, z) per subject; float32, on the CPU.
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Embed all samples, a pair (n, z), (n, z) for each unit; float32, on the CPU.
 
-    The rows of a pair are in the order of the samples.
+    The rows of a pair are in the order of the samples. The unit of a model that has one alone is
+    called "".
     """
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     with torch.no_grad(), runtime.autocast():
         for images, responses in batches.in_order():
-            subject = responses.subject if isinstance(responses, Tagged) else ""
+            units = responses.parts if isinstance(responses, Tagged) else [""]
             pair = model(normalise(images.to(runtime.device), model), responses.to(runtime.device))
-            parts.setdefault(subject, []).append(tuple(z.float().cpu() for z in pair))
-    return [
-        (torch.cat([image for image, _ in pairs]), torch.cat([response for _, response in pairs]))
-        for pairs in parts.values()
-    ]
+            image_z, response_z = (z.float().cpu() for z in pair)
+            for unit, of_unit in zip(units, torch.split(response_z, len(image_z)), strict=True):
+                found.setdefault(unit, []).append((image_z, of_unit))
+    return {
+        unit: (torch.cat([image for image, _ in pairs]), torch.cat([each for _, each in pairs]))
+        for unit, pairs in found.items()
+    }
 
 
 def watch_bound(model: ContrastiveModel, temperature: float | Callable[[], Tensor]) -> Watch:
     """Return a function that measures log K minus the loss on validation images.
 
-    For a pooled model, subjects' bounds are averaged.
+    For a model of several units, their bounds are averaged.
     """
 
     def watch(validation: BatchSource, runtime: Runtime) -> dict[str, float]:
         tau = float(temperature().detach() if callable(temperature) else temperature)
-        pairs = embed(model, validation, runtime)
+        pairs = embed(model, validation, runtime).values()
         bounds = [math.log(len(a)) - float(infonce(a, b, tau)) for a, b in pairs]
         log_k = [math.log(len(a)) for a, _ in pairs]
         return {

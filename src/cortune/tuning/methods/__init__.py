@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from cortune.address import ALL, Address
 from cortune.section import Section
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ class Method:
     pools : {"all", "others"}, optional
         Whether a network is tuned to an ROI of all subjects at once, or of all but the one
         that it is evaluated on.
+    joins : tuple of str
+        What a network does not tell apart beside subjects: ``roi``, ``hemisphere``.
     embeds : bool
         Whether the network embeds held-out images and responses, as contrastive ones do.
     build : callable, optional
         ``build(backbone, n_scores, n_voxels, recipe)`` returns the
         :class:`~cortune.tuning.task.Task` for a backbone whose output has `n_scores`
-        columns. Where subjects are pooled, `n_voxels` is a mapping by subject, and ``largest``
-        is given too, the voxels of the data set's largest ROI. None tunes nothing.
+        columns. Of a network of several units, `n_voxels` is a mapping by their names, and
+        ``largest`` is given too, the voxels of the data set's largest ROI. None tunes nothing.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Method:
     recipe: type[Section] | None = None
     section: str | None = None
     pools: Literal["all", "others"] | None = None
+    joins: tuple[str, ...] = ()
     embeds: bool = False
     build: Build | None = None
 
@@ -97,6 +101,7 @@ def method(
     label: str | None = None,
     section: str | None = None,
     pools: Literal["all", "others"] | None = None,
+    joins: tuple[str, ...] = (),
     embeds: bool = True,
 ) -> Callable[[Build], Build]:
     """Register the function below as the method `name`; parameters are those of `Method`.
@@ -116,6 +121,7 @@ def method(
                 recipe,
                 section or name,
                 pools,
+                joins,
                 embeds,
                 build,
             )
@@ -126,12 +132,22 @@ def method(
 
 
 UNTUNED = "untuned"
-register(Method(UNTUNED, "The backbone as it is.", 0, "#7f7f7f", UNTUNED))
+EVERY_ROI = ("hemisphere", "roi")
+"""What a network of a subject's whole cortex joins."""
+register(Method(UNTUNED, "The backbone as it is.", 0, "#7f7f7f", UNTUNED, joins=EVERY_ROI))
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
+
+def joined(address: Address) -> Address:
+    """Return an address with ``all`` for what its method's networks do not tell apart."""
+    return address.but(**dict.fromkeys(METHODS[address.method].joins, ALL))
+
+
 POOLED = tuple(name for name, each in METHODS.items() if each.pools)
 """Methods that tune a network to several subjects."""
+OF_SEVERAL = tuple(name for name, each in METHODS.items() if each.pools or each.joins)
+"""Methods that tune a network to several units, and the one that tunes to none."""
 (LOSO,) = (name for name, each in METHODS.items() if each.pools == "others")
 
 

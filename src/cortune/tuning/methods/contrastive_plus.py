@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from cortune.tuning.methods import method
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from cortune.networks.heads import Tagged
     from cortune.tuning.task import Task, Watch
 
 
@@ -72,16 +73,37 @@ def contrastive_plus(
 
     Not from the paper. `n_scores` is the width of ``image_layer``, where that is set.
     """
+    from cortune.networks.heads import published_sizes
+
+    n_hidden, published_z = published_sizes(n_voxels)
+    z = recipe.embedding_size or published_z
+    return plus_contrastive(backbone, n_scores, n_voxels, recipe, (n_hidden, z))
+
+
+def plus_contrastive(
+    backbone: nn.Module,
+    n_scores: int,
+    n_voxels: int | Mapping[str, int],
+    recipe: ContrastivePlus,
+    sizes: tuple[int, int],
+) -> Task:
+    """Return the contrastive task of a network of one unit or several.
+
+    Parameters
+    ----------
+    backbone, n_scores, n_voxels, recipe
+        As of :class:`cortune.tuning.methods.Method`.
+    sizes : tuple of int
+        h and z of the shared MLP.
+    """
     import torch
 
-    from cortune.networks.heads import ContrastiveModel, Projection, published_sizes
+    from cortune.networks.heads import ContrastiveModel, Projection
     from cortune.tuning.losses import infonce
     from cortune.tuning.task import watch_bound
 
-    n_hidden, published_z = published_sizes(n_voxels)
     projection = Projection(
-        n_hidden,
-        recipe.embedding_size or published_z,
+        *sizes,
         norm=recipe.norm,
         activation=recipe.activation,
         per_modality=recipe.norm_per_modality,
@@ -92,7 +114,7 @@ def contrastive_plus(
     def temperature() -> Tensor:
         return model.temperature() if learned else torch.tensor(recipe.temperature)
 
-    def objective(images: Tensor, responses: Tensor) -> Tensor:
+    def objective(images: Tensor, responses: Tensor | Tagged) -> Tensor:
         image_z, response_z = model(images, responses)
         return infonce(image_z, response_z, temperature(), symmetric=recipe.symmetric)
 
