@@ -1,15 +1,16 @@
 """One network for all ROIs against one for each: accuracy, time and disk on a simulated brain.
 
-``python benchmarks/joint.py --seed 3 OUT`` runs the workflow's jobs, up to encoding models, for a
-brain and networks of a seed, and adds rows to ``OUT``; without ``--seed`` it prints the table
-of what is there.
+``python benchmarks/joint.py --seed 3 FOLDER`` runs the workflow's jobs, up to encoding models,
+for a brain and networks of a seed, in this process; stopped, it goes on where it was. Without
+``--seed`` it prints the table of what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -66,18 +67,25 @@ def measure(seed: int, methods: list[str], joint: dict[str, object]) -> pd.DataF
     from cortune.config import Config
     from cortune.encoding import read_encoding, summary
     from cortune.project import Project
+    from cortune.stages import STAGES
 
     found = Project(Config.from_mapping(config(seed, methods, joint)))
+    log = Path("seconds.json")
+    took = json.loads(log.read_text()) if log.exists() else {}
     needed = ("simulate_dataset", "prepare_images", "prepare_responses", "split_images",
               "pretrain_backbone", *TUNES, "extract_features", "encode_roi")  # fmt: skip
     seconds: dict[tuple[str, str], float] = {}
     sizes: dict[str, int] = {}
     for name, addresses in found.jobs.items():
         for address in addresses if name in needed else ():
-            start = time.process_time()
-            run_job(found, name, address)
+            path = found.path(name, next(iter(STAGES[name].outputs)), address)
+            if path not in took:
+                start = time.process_time()
+                run_job(found, name, address)
+                took[path] = time.process_time() - start
+                log.write_text(json.dumps(took))
             key = (address.method, "tune" if name in TUNES else name)
-            seconds[key] = seconds.get(key, 0) + time.process_time() - start
+            seconds[key] = seconds.get(key, 0) + took[path]
             if name in TUNES:
                 size = Path(found.path(name, "network", address)).stat().st_size
                 sizes[address.method] = sizes.get(address.method, 0) + size
@@ -128,30 +136,25 @@ def table(rows: pd.DataFrame, against: str = "contrastive_plus") -> str:
 
 def main() -> None:
     """Measure one seed, or print what was measured."""
-    import os
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="CSV of rows")
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--joint", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--name", help="the joint methods are called so in the table")
     arguments = parser.parse_args()
-    out = arguments.out.resolve()
-    known = pd.read_csv(out) if out.exists() else pd.DataFrame()
+    folder = arguments.folder.resolve()
     if arguments.seed is not None:
         joint = {key: float(v) if "." in v else int(v)
                  for key, _, v in (each.partition("=") for each in arguments.joint)}  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)
-            rows = measure(arguments.seed, arguments.methods, joint)
-            os.chdir(out.parent)
-        if arguments.name:
+        of_seed = folder / f"seed-{arguments.seed}"
+        of_seed.mkdir(parents=True, exist_ok=True)
+        os.chdir(of_seed)
+        rows = measure(arguments.seed, arguments.methods, joint)
+        if arguments.joint:
             rows = rows[rows["method"].str.startswith("joint")]
-            rows["method"] = rows["method"] + f" ({arguments.name})"
-        known = pd.concat([pd.read_csv(out) if out.exists() else known, rows], ignore_index=True)
-        known.to_csv(out, index=False)
-    print(table(known))
+            rows["method"] += f" {' '.join(arguments.joint)}"
+        rows.to_csv(folder / f"{arguments.seed} {' '.join(arguments.joint)}.csv", index=False)
+    print(table(pd.concat(map(pd.read_csv, sorted(folder.glob("*.csv"))))))
 
 
 if __name__ == "__main__":
