@@ -18,13 +18,13 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))
 
-ROIS = {"V1v": 80, "V1d": 60, "V2v": 60, "hV4": 60, "PPA": 60}
+ROIS = {"V1v": 80, "hV4": 60, "PPA": 60}
 METHODS = ["untuned", "contrastive_plus", "joint", "joint_pooled", "pooled_mean"]
 TUNES = ("tune_network", "tune_pooled")
 
 
 def config(seed: int, methods: list[str], joint: dict[str, object]) -> dict[str, object]:
-    """Return the configuration of a run: two subjects, ten units."""
+    """Return the configuration of a run: two subjects, twelve units."""
     plus = {"image_layer": "features.12", "batch_size": 32, "epochs": 5, "learning_rate": 4.0e-3}
     return {
         "seed": seed,
@@ -34,8 +34,8 @@ def config(seed: int, methods: list[str], joint: dict[str, object]) -> dict[str,
                 "subjects": ["subj01", "subj02"],
                 "rois": list(ROIS),
                 "simulate": {
-                    "n_images": 900,
-                    "n_shared": 300,
+                    "n_images": 640,
+                    "n_shared": 240,
                     "n_test_images": 1,
                     "image_size": 48,
                     "n_classes": 10,
@@ -48,14 +48,14 @@ def config(seed: int, methods: list[str], joint: dict[str, object]) -> dict[str,
             "name": "alexnet_small",
             "weights": "pretrain",
             "input_size": 48,
-            "layers": ["features.2", "features.7", "features.12", "classifier.5"],
-            "pretrain": {"n_images": 3000, "n_classes": 10, "epochs": 4},
+            "layers": ["features.2", "features.7", "features.12"],
+            "pretrain": {"n_images": 2000, "n_classes": 10, "epochs": 4},
         },
         "tuning": {"methods": methods, "precision": "float32"},
         "contrastive": {"batch_size": 32, "epochs": 5, "learning_rate": 1.0e-3},
         "contrastive_plus": plus,
         "joint": plus | joint,
-        "features": {"batch_size": 64},
+        "features": {"batch_size": 64, "images": "test"},
         "encoding": {"folds": 3, "protocols": ["heldout_cv"]},
     }
 
