@@ -186,7 +186,9 @@ def build_cache(
 def content_digest(picture: NDArray[np.uint8] | Image.Image) -> str:
     """Return a digest of a decoded RGB picture at its own size: what it shows, in any format."""
     pixels = np.ascontiguousarray(picture)
-    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()[:32]
+    digest = hashlib.sha256(f"{pixels.shape}".encode())
+    digest.update(pixels.data)
+    return digest.hexdigest()[:32]
 
 
 def same_pictures(paths: Sequence[Path], workers: int = 8) -> list[list[Path]]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import comb
 
 from cortune.address import Address
+from cortune.data.identity import COMMUNITY, community_ids
 from cortune.data.nod_files import N_AREAS
 from cortune.data.rois import STREAMS
 from cortune.features import Space
@@ -104,7 +105,10 @@ class Count:
 
     def n_test(self, place: Address) -> float:
         """Return a subject's number of test images, as the split gives it on average."""
-        return self.config.split.test * self.n_images(place)
+        split, spec = self.config.split, self.project.simulation(place.dataset)
+        if split.by in COMMUNITY:
+            return len(community_ids(split.by)) if spec is None else spec.n_shared
+        return split.test * self.n_images(place)
 
     def n_fit(self, place: Address) -> float:
         """Return a subject's number of images that encoding models alone are fitted on."""
