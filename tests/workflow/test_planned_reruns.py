@@ -22,6 +22,8 @@ BEFORE = Config.from_mapping(TINY).as_dict()
 OTHER: dict[str, list[Any]] = {
     "datasets.<name>.rois": [["V1v", "V1d"]],
     "datasets.<name>.simulate.vertices": [{"V1v": {"lh": 35, "rh": 0}, "FBA-1": 3}],
+    "split.by": ["shared1000"],
+    "tuning.pooled_order": ["sequential"],
     "backbone.name": ["alexnet"],
     "backbone.weights": ["pretrain"],
     "backbone.layers": [["features.2"]],
@@ -75,7 +77,7 @@ def changed(key: str) -> Iterator[tuple[str, dict[str, Any]]]:
         old = section[last]
         for value in others(key, old):
             section[last] = value
-            if head == "split":  # shares sum to 1
+            if head == "split" and isinstance(old, float):  # shares sum to 1
                 section["test" if last != "test" else "tune"] -= value - old
             try:
                 if value != old and Project(Config.from_mapping(after)).units:
