@@ -24,7 +24,7 @@ from timing import once
 from torch import nn
 
 from cortune.config import Alphas
-from cortune.data.images import build_cache, open_cache, read_picture
+from cortune.data.images import Framing, build_cache, open_cache, read_picture
 from cortune.data.records import Images
 from cortune.encoding.folds import PROTOCOLS, Plan
 from cortune.encoding.protocols import Settings, encode
@@ -71,7 +71,7 @@ def make_pictures(folder: Path, n_images: int) -> list[Path]:
 def ours(model: nn.Module, paths: list[Path], Y: np.ndarray, plan: Plan, folder: Path):
     """Decode, run, keep Grams, fit and score, as prepare_images to encode_roi do."""
     images = Images(tuple(f"stim:{path.name}" for path in paths), tuple(paths))
-    build_cache(images, SIZE, folder / "images.npy", workers=torch.get_num_threads())
+    build_cache(images, Framing(SIZE), folder / "images.npy", workers=torch.get_num_threads())
     runtime = choose_runtime("auto", "float32")
     features = extract_layers(
         model, LAYERS, open_cache(folder / "images.npy"), np.arange(len(paths)), runtime

@@ -125,51 +125,41 @@ def _transfer_problems(config: Config) -> Iterator[str]:
 
 
 def _backbone_problems(config: Config) -> Iterator[str]:
-    from cortune.networks.backbones import build_backbone, load_backbone
-    from cortune.networks.layers import check_layers
+    """Yield what is wrong with the backbone, its weights, and every layer that is named."""
+    from cortune.networks.backbones import is_file, load_backbone, origin_of, planned, weights_entry
+    from cortune.networks.layers import Trace, choose_layers
 
     settings = config.backbone
     try:
-        model = build_backbone(settings.name)
-        check_layers(model, settings.layers)
-        mapped = config.contrastive_plus.image_layer
-        check_layers(model, [mapped] if mapped else [], "contrastive_plus.image_layer")
-        weights = Path(settings.weights).expanduser()
-        if weights.suffix or weights.exists():
-            load_backbone(settings.name, settings.weights)
-        elif settings.weights not in ("random", "pretrain"):
-            from cortune.networks.backbones import weights_entry
-
-            weights_entry(settings.name, settings.weights)
+        if is_file(settings.weights):
+            loaded = load_backbone(settings.name, settings.weights, input_size=settings.input_size)
+            trace = Trace(origin_of(loaded))
+        else:
+            if settings.weights not in ("random", "pretrain"):
+                weights_entry(settings.name, settings.weights)
+            origin = planned(settings.name, settings.weights, input_size=settings.input_size)
+            trace = Trace(origin)
+        trace.require_runs()
+        chosen = choose_layers(trace.model, settings.layers)
     except CortuneError as error:
         yield str(error)
+        return
+    wanted = [("backbone.layers", layer) for layer in chosen]
+    wanted += [(f"probes.{name}.layer", probe.layer) for name, probe in config.probes.items()]
+    if config.probes and config.saliency is not None:
+        wanted.append(("saliency.layer", config.saliency.layer))
+    if mapped := config.contrastive_plus.image_layer:
+        wanted.append(("contrastive_plus.image_layer", mapped))
+    for key, layer in wanted:
+        try:
+            trace.check(layer, key, settings.tokens if key == "backbone.layers" else "all")
+        except CortuneError as error:
+            yield str(error)
 
 
 def _probe_problems(config: Config) -> Iterator[str]:
     from cortune.probes import ProbeSpec, probe_problems
 
     for name, probe in config.probes.items():
-        for problem in probe_problems(ProbeSpec(**probe.source()), config.backbone.input_size):
+        for problem in probe_problems(ProbeSpec(**probe.source())):
             yield f"probes.{name}: {problem}"
-    yield from _layer_problems(config)
-
-
-def _layer_problems(config: Config) -> Iterator[str]:
-    """Yield layers of probes and of saliency that the backbone does not have."""
-    from cortune.networks.backbones import build_backbone
-    from cortune.networks.layers import check_layers
-
-    wanted = {f"probes.{name}.layer": probe.layer for name, probe in config.probes.items()}
-    if wanted and config.saliency is not None:
-        wanted["saliency.layer"] = config.saliency.layer
-    if not wanted:
-        return
-    try:
-        backbone = build_backbone(config.backbone.name)
-    except CortuneError:
-        return  # said of the backbone already
-    for key, layer in wanted.items():
-        try:
-            check_layers(backbone, [layer], key)
-        except CortuneError as error:
-            yield str(error)

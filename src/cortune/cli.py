@@ -50,6 +50,29 @@ def check(arguments: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
+def layers(arguments: argparse.Namespace) -> int:
+    """List the backbone's layers in order, what each gives, and which `layers: auto` picks."""
+    from cortune.networks.backbones import planned
+    from cortune.networks.layers import N_AUTO, Trace
+
+    backbone = Config.from_file(*_files(arguments)).backbone
+    origin = planned(backbone.name, backbone.weights, input_size=backbone.input_size)
+    trace = Trace(origin)
+    trace.require_runs()
+    named = backbone.layers if isinstance(backbone.layers, list) else ()
+    auto = trace.auto(getattr(backbone.layers, "auto", N_AUTO))
+    shown = origin.preprocessing
+    print(f"{origin.name} at {shown.input_size} px, output: {origin.readout}")
+    print(f"mean {shown.mean}, deviation {shown.std}, {shown.interpolation}")
+    for layer in trace.layers.values():
+        shape = " × ".join(map(str, layer.shape)) if layer.shape else "-"
+        tokens = f", {layer.n_tokens} tokens" if layer.n_tokens else ""
+        marks = [word for word, have in (("auto", auto), ("named", named)) if layer.name in have]
+        said = f"{layer.kind}{tokens}" + (f", {layer.problem}" if layer.problem else "")
+        print(f"{','.join(marks):10} {layer.name:44} {shape:>20}  {said}")
+    return 0
+
+
 def plan(arguments: argparse.Namespace) -> int:
     """Print the jobs, hours and disk that a run will take."""
     from cortune.plan import Rates, describe, estimate, shape_of
@@ -285,6 +308,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command(check, configured)
+    command(layers, configured)
     sub = command(plan, configured, stored)
     sub.add_argument(
         "--gpu-gflops", type=_rate, default=5000.0, help="rate of networks on your GPU, GFLOP/s"

@@ -210,6 +210,7 @@ def _batches(
     rows: np.ndarray,
     runtime: Runtime,
     batch_size: int,
+    tokens: str,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """Run a network over images; yield the positions of each batch and its layers' features."""
     import torch
@@ -221,7 +222,7 @@ def _batches(
     check_layers(model, layers)
     model = model.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     starts = range(0, len(rows), batch_size)
-    with torch.no_grad(), captured_layers(model, layers) as outputs:
+    with torch.no_grad(), captured_layers(model, layers, tokens) as outputs:
         for start in tqdm(starts, unit="batch", file=sys.stderr, mininterval=5):
             batch = np.asarray(images[rows[start : start + batch_size]])
             model(normalise(torch.from_numpy(batch).to(runtime.device), model))
@@ -237,6 +238,7 @@ def extract_layers(
     runtime: Runtime,
     *,
     batch_size: int = 128,
+    tokens: str = "all",
 ) -> dict[str, np.ndarray]:
     """Run a network once over images and return the features of all named layers.
 
@@ -252,13 +254,15 @@ def extract_layers(
         Features are computed in float32 whatever its precision.
     batch_size : int
         Images per forward pass.
+    tokens : str
+        What of a layer's tokens (:func:`cortune.networks.layers.features_of`).
 
     Returns
     -------
     dict of str to ndarray of shape (n_images, n_features), float32
     """
     found: dict[str, np.ndarray] = {}
-    for at, outputs in _batches(model, layers, images, rows, runtime, batch_size):
+    for at, outputs in _batches(model, layers, images, rows, runtime, batch_size, tokens):
         for layer in layers:
             values = outputs[layer].float().cpu().numpy()
             if layer not in found:
@@ -275,6 +279,7 @@ def extract_products(
     runtime: Runtime,
     *,
     batch_size: int = 128,
+    tokens: str = "all",
     space: Space | None = None,
     groups: Sequence[np.ndarray] | None = None,
 ) -> Iterator[tuple[str, list[LayerProducts]]]:
@@ -284,7 +289,7 @@ def extract_products(
 
     Parameters
     ----------
-    model, layers, images, rows, runtime, batch_size
+    model, layers, images, rows, runtime, batch_size, tokens
         As for :func:`extract_layers`.
     space : Space, optional
         Where features are kept. The network runs once where they fit.
@@ -297,7 +302,7 @@ def extract_products(
     parts: list[list[tuple[int, slice]]] = []
     current, sums, number = 0, [_Sums(len(group), runtime.device) for group in groups], 0
     while not number or number < len(parts):
-        for at, outputs in _batches(model, layers, images, rows, runtime, batch_size):
+        for at, outputs in _batches(model, layers, images, rows, runtime, batch_size, tokens):
             if not parts:
                 parts = space.parts(len(rows), [outputs[layer].shape[1] for layer in layers])
                 _log.info("%d images, in %d pass(es)", len(rows), len(parts))
@@ -319,13 +324,14 @@ def extract_products(
 
 def extract_features(
     network: PathLike,
-    layers: Sequence[str],
+    layers: Any,
     images: ImageSet,
     path: PathLike,
     provenance: Provenance,
     runtime: Runtime,
     *,
     batch_size: int = 128,
+    tokens: str = "all",
     space: Space | None = None,
 ) -> None:
     """Write the inner products of images by all layers of a network.
@@ -334,7 +340,9 @@ def extract_features(
     ----------
     network : path
         Saved network.
-    layers, runtime, batch_size, space
+    layers : list of str, ``auto``, or how many
+        See :func:`cortune.networks.layers.choose_layers`.
+    runtime, batch_size, tokens, space
         As for :func:`extract_products`.
     images : ImageSet
     path : path
@@ -350,9 +358,11 @@ def extract_features(
     LeakageError
         If the network was tuned on an image that is kept for encoding models.
     """
+    from cortune.networks.layers import choose_layers
     from cortune.networks.store import load_network
 
     saved = load_network(network)
+    layers = choose_layers(saved.backbone, layers)
     assert_disjoint(saved.tuned_on, images.marks("test", "fit"), f"{network} and the test images")
     folder = Path(path).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -363,6 +373,7 @@ def extract_features(
         images.rows,
         runtime,
         batch_size=batch_size,
+        tokens=tokens,
         space=replace(space or Space(), folder=folder),
     )
     needs = 4 * len(layers) * len(images) ** 2

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from cortune.data.readers import Reader
 from cortune.data.rois import GROUPS, HEMISPHERES, select_rois
 from cortune.errors import InputError
 from cortune.fingerprints import Fingerprints
+from cortune.networks.families import Preprocessing
 from cortune.settings import settings_of, values_of
 from cortune.stages import BACKBONE, NETWORK, STAGES, From, Output, Stage
 from cortune.stages.prepare import open_reader
@@ -85,6 +86,24 @@ class Project:
         if key not in self.seen:
             self.seen[key] = find()
         return self.seen[key]
+
+    @cached_property
+    def preprocessing(self) -> Preprocessing:
+        """How images are shown to the backbone: as its makers do, at the size configured."""
+
+        def find() -> dict[str, Any]:
+            from cortune.networks.backbones import preprocessing
+
+            return asdict(preprocessing(self.config.backbone.name, self.config.backbone.weights))
+
+        makers = Preprocessing.of(self.look("preprocessing", find))
+        return makers.at(self.config.backbone.input_size or makers.input_size)
+
+    def framing(self, *, crop: bool) -> dict[str, Any]:
+        """Return how pictures become the squares that the backbone sees."""
+        shown = self.preprocessing
+        cropped = {"resize": shown.resize_size, "squash": shown.squash} if crop else {}
+        return {"size": shown.input_size, "interpolation": shown.interpolation, **cropped}
 
     @property
     def dataset(self) -> str:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def targets(units: Mapping[str, Sequence[str]], paths: PooledUnits) -> list[Targ
 
 def transfer_network(
     network: PathLike,
-    layers: Sequence[str],
+    layers: Any,
     targets: Sequence[Target],
     path: PathLike,
     provenance: Provenance,
@@ -83,6 +83,7 @@ def transfer_network(
     protocol: str,
     n_folds: int,
     batch_size: int = 128,
+    tokens: str = "all",
     space: Space | None = None,
     within: bool = True,
 ) -> None:
@@ -92,7 +93,7 @@ def transfer_network(
     ----------
     network : path
         The network of the source, or the untuned one.
-    layers : sequence of str
+    layers : list of str, ``auto``, or how many
     targets : sequence of Target
     path : path
         HDF5 file to write: a group per subject, in it one per ROI with the fields of
@@ -105,6 +106,8 @@ def transfer_network(
     n_folds : int
     batch_size : int
         Images per forward pass.
+    tokens : str
+        What of a layer's tokens (:func:`cortune.networks.layers.features_of`).
     space : Space, optional
         Where features are kept; the scratch file lies beside `path`.
     within : bool
@@ -120,9 +123,11 @@ def transfer_network(
     """
     import h5py
 
+    from cortune.networks.layers import choose_layers
     from cortune.networks.store import load_network
 
     saved = load_network(network)
+    layers = choose_layers(saved.backbone, layers)
     kept = ("test",) if within else (*SETS, UNUSED)
     images = [load_images(target.paths, *kept) for target in targets]
     if not within:
@@ -141,6 +146,7 @@ def transfer_network(
         np.arange(len(union)),
         runtime,
         batch_size=batch_size,
+        tokens=tokens,
         space=replace(space or Space(), folder=folder),
         groups=union.groups,
     )

@@ -19,6 +19,7 @@ from algonauts_tree import Tree, write_tree
 from PIL import Image
 
 from cortune.data import algonauts_files, open_dataset, prepare_images, prepare_responses
+from cortune.data.images import Framing
 from cortune.errors import InputError
 from cortune.versions import Provenance
 
@@ -258,7 +259,9 @@ def run_stage(tree: Tree, stage: str, scratch: Path) -> None:
     elif stage == "responses":
         reader.responses("subj01", "lh")
     elif stage == "prepare_images":
-        prepare_images(reader, "subj01", 8, scratch / "i.npy", scratch / "i.csv", PROVENANCE)
+        prepare_images(
+            reader, "subj01", Framing(8), scratch / "i.npy", scratch / "i.csv", PROVENANCE
+        )
     else:
         prepare_responses(reader, "subj01", "lh", scratch / "r.h5", PROVENANCE)
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from cortune.data import images as module
-from cortune.data.images import build_cache, open_cache, open_rgb, read_picture, read_size
+from cortune.data.images import Framing, build_cache, open_cache, open_rgb, read_picture, read_size
 from cortune.data.records import Images
 from cortune.errors import InputError, ResourceError
 
@@ -130,7 +130,7 @@ def test_a_file_too_large_to_read(tmp_path: Path) -> None:
 
 
 def test_cache_holds_each_identity_once(images: Images, tmp_path: Path) -> None:
-    digest, _ = build_cache(images, 16, tmp_path / "cache.npy", workers=2)
+    digest, _ = build_cache(images, Framing(16), tmp_path / "cache.npy", workers=2)
     cache = open_cache(tmp_path / "cache.npy")
     assert isinstance(cache, np.memmap) and cache.dtype == np.uint8
     first = [images.files[row] for row in (0, 1, 3)]
@@ -146,9 +146,9 @@ def test_cache_holds_each_identity_once(images: Images, tmp_path: Path) -> None:
 def test_cache_is_the_same_whatever_the_threads_and_blocks(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = build_cache(images, 16, tmp_path / "one.npy")
+    one = build_cache(images, Framing(16), tmp_path / "one.npy")
     monkeypatch.setattr(module, "_BLOCK", 2)
-    two = build_cache(images, 16, tmp_path / "two.npy", workers=3)
+    two = build_cache(images, Framing(16), tmp_path / "two.npy", workers=3)
     assert one == two
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "two.npy").read_bytes()
 
@@ -156,7 +156,7 @@ def test_cache_is_the_same_whatever_the_threads_and_blocks(
 def test_an_unreadable_picture_leaves_no_cache(images: Images, tmp_path: Path) -> None:
     images.files[3].write_bytes(b"broken")
     with pytest.raises(InputError, match=r"2.png"):
-        build_cache(images, 16, tmp_path / "out" / "cache.npy", workers=2)
+        build_cache(images, Framing(16), tmp_path / "out" / "cache.npy", workers=2)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -166,12 +166,12 @@ def test_a_full_disk_is_said_before_any_work(
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ResourceError, match=r"left on the disk, 1 kB; expected the .* kB that it"):
-        build_cache(images, 16, tmp_path / "cache.npy")
+        build_cache(images, Framing(16), tmp_path / "cache.npy")
 
 
 def test_a_truncated_cache_is_named(images: Images, tmp_path: Path) -> None:
     path = tmp_path / "cache.npy"
-    build_cache(images, 16, path)
+    build_cache(images, Framing(16), path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="truncated"):
         open_cache(path)

@@ -32,7 +32,7 @@ from scipy.stats import zscore
 from cortune.artifacts import read_provenance
 from cortune.data import open_dataset, prepare_images, prepare_responses, read_responses
 from cortune.data.cifti import map_cifti, read_cifti_header
-from cortune.data.images import open_cache, read_index_lines
+from cortune.data.images import Framing, open_cache, read_index_lines
 from cortune.data.nod import NodReader
 from cortune.data.nod_files import load_parcels
 from cortune.data.nod_trials import locate, read_labels
@@ -276,7 +276,7 @@ def test_prepared_artifacts_equal_the_files(template: NodTree, tmp_path: Path) -
     raw = read_provenance(path)["raw"]
     files = {f.relative_to(template.root).as_posix() for f in reader.sources(SUBJECT, "rh")}
     assert set(raw) == files and len(files) == 9
-    prepare_images(reader, SUBJECT, 8, tmp_path / "i.npy", tmp_path / "i.csv", PROVENANCE)
+    prepare_images(reader, SUBJECT, Framing(8), tmp_path / "i.npy", tmp_path / "i.csv", PROVENANCE)
     assert open_cache(tmp_path / "i.npy")[:, 0, 0, 0].tolist() == list(range(11))
     index = read_index_lines(tmp_path / "i.csv")
     names = reader.images(SUBJECT).identities
@@ -469,7 +469,7 @@ def test_bad_input_gives_one_clear_message(tree: NodTree, tmp_path: Path, case: 
     with pytest.raises(InputError) as caught:
         reader = NodReader(tree.root)
         if case.stage == "prepare_images":
-            prepare_images(reader, SUBJECT, 8, tmp_path / "a", tmp_path / "b", PROVENANCE)
+            prepare_images(reader, SUBJECT, Framing(8), tmp_path / "a", tmp_path / "b", PROVENANCE)
         else:
             getattr(reader, case.stage)(*([SUBJECT, "lh"][: 1 + (case.stage == "responses")]))
     # Vertices are counted over all ROIs there, and pictures decoded.

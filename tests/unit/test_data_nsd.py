@@ -42,7 +42,7 @@ from scipy.stats import zscore
 from cortune.artifacts import read_provenance
 from cortune.data import Images, open_dataset, prepare_images, prepare_responses, read_responses
 from cortune.data import nsd_average as module
-from cortune.data.images import build_cache, open_cache, read_index
+from cortune.data.images import Framing, build_cache, open_cache, read_index
 from cortune.data.nsd import NsdReader
 from cortune.data.nsd_average import MeanResponses
 from cortune.data.records import BrickRow
@@ -109,7 +109,7 @@ def test_identities_count_from_zero_and_the_file_from_one(tree: Tree, tmp_path: 
     assert images.identities[0] == "nsd:00000" and images.identities[-1] == "nsd:72999"
     assert images.identities == tuple(f"nsd:{i - 1:05d}" for i in sorted(SUBJECTIM[0]))
     assert images.files[0] == BrickRow(tree.stimuli, "imgBrick", 0)
-    build_cache(images, 12, tmp_path / "cache.npy")
+    build_cache(images, Framing(12), tmp_path / "cache.npy")
     expected = np.stack([tree.pictures[i - 1] for i in sorted(SUBJECTIM[0])])
     np.testing.assert_array_equal(open_cache(tmp_path / "cache.npy"), expected)
 
@@ -322,7 +322,7 @@ def test_volume_of_another_shape(tree: Tree) -> None:
 def test_pictures_are_prepared_from_rows(tree: Tree, tmp_path: Path) -> None:
     cache, index = tmp_path / "images.npy", tmp_path / "images.csv"
     reader = open_dataset("nsd", tree.root)
-    prepare_images(reader, "subj01", 12, cache, index, PROVENANCE, workers=3)
+    prepare_images(reader, "subj01", Framing(12), cache, index, PROVENANCE, workers=3)
     rows, pixels = read_index(index), open_cache(cache)
     for nsd_id in (i - 1 for i in SUBJECTIM[0]):
         np.testing.assert_array_equal(pixels[rows[f"nsd:{nsd_id:05d}"]], tree.pictures[nsd_id])
@@ -340,10 +340,10 @@ def test_pictures_are_prepared_from_rows(tree: Tree, tmp_path: Path) -> None:
 def test_a_row_out_of_range_is_named(tree: Tree, tmp_path: Path) -> None:
     images = Images(("a",), (BrickRow(tree.stimuli, "imgBrick", N_NSD),))
     with pytest.raises(InputError, match=r"73000 pictures in 'imgBrick'; expected a row 73000"):
-        build_cache(images, 8, tmp_path / "cache.npy")
+        build_cache(images, Framing(8), tmp_path / "cache.npy")
     images = Images(("a",), (BrickRow(tree.stimuli, "other", 0),))
     with pytest.raises(InputError, match="no array 'other'"):
-        build_cache(images, 8, tmp_path / "cache.npy")
+        build_cache(images, Framing(8), tmp_path / "cache.npy")
     assert not (tmp_path / "cache.npy").exists()
 
 
@@ -661,7 +661,7 @@ def test_bad_input_is_reported_and_refused(tree: Tree, case: Case, tmp_path: Pat
     out = tmp_path / "out"
     with pytest.raises(InputError) as caught:
         if case.stage == "pictures":
-            prepare_images(reader, "subj01", 8, out / "i.npy", out / "i.csv", PROVENANCE)
+            prepare_images(reader, "subj01", Framing(8), out / "i.npy", out / "i.csv", PROVENANCE)
         else:
             hemisphere = "rh" if case.where.startswith("rh") else "lh"
             prepare_responses(reader, "subj01", hemisphere, out / "r.h5", PROVENANCE)

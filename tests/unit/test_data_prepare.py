@@ -22,7 +22,7 @@ from cortune.data import (
     read_responses,
 )
 from cortune.data import prepare as module
-from cortune.data.images import open_cache, read_index, read_picture
+from cortune.data.images import Framing, open_cache, read_index, read_picture
 from cortune.data.prepare import roi_order
 from cortune.errors import InputError
 from cortune.versions import Provenance
@@ -164,7 +164,7 @@ def test_roi_order_is_a_permutation_of_the_union(rois: dict[str, set[int]]) -> N
 def test_images_are_cached_and_indexed(tree: Tree, tmp_path: Path) -> None:
     cache, index = tmp_path / "out" / "images.npy", tmp_path / "out" / "images.csv"
     reader = open_dataset("algonauts2023", tree.root)
-    prepare_images(reader, "subj01", 24, cache, index, PROVENANCE, workers=2)
+    prepare_images(reader, "subj01", Framing(24), cache, index, PROVENANCE, workers=2)
     images = reader.images("subj01")
     rows = read_index(index)
     assert list(rows) == list(images.identities) and list(rows.values()) == list(range(30))
@@ -181,7 +181,7 @@ def test_a_changed_picture_changes_the_provenance(tree: Tree, tmp_path: Path) ->
     found = []
     for name in ("before", "after"):
         cache = tmp_path / f"{name}.npy"
-        prepare_images(reader, "subj01", 8, cache, tmp_path / f"{name}.csv", PROVENANCE)
+        prepare_images(reader, "subj01", Framing(8), cache, tmp_path / f"{name}.csv", PROVENANCE)
         found.append(read_provenance(cache)["raw"])
         files = reader.images("subj01").files
         files[4].write_bytes(files[5].read_bytes())

@@ -19,6 +19,7 @@ import pytest
 
 from cortune.data import LAYOUTS, open_dataset, prepare_images
 from cortune.data import cifti as cifti_module
+from cortune.data.images import Framing
 from cortune.versions import Provenance
 
 PROVENANCE = Provenance("prepare", "1-00000000", 0)
@@ -180,7 +181,7 @@ def test_what_is_opened_is_named(
     with opened(monkeypatch) as found:
         reader = open_dataset(variant.layout, root, **options)
         if hemisphere is None:
-            prepare_images(reader, subject, 8, out / "i.npy", out / "i.csv", PROVENANCE)
+            prepare_images(reader, subject, Framing(8), out / "i.npy", out / "i.csv", PROVENANCE)
         else:
             reader.roi_sizes(subject, hemisphere)
             reader.responses(subject, hemisphere)

@@ -8,7 +8,7 @@ from algonauts_tree import write_tree
 
 from cortune.artifacts import hdf5_writer
 from cortune.data import open_dataset, prepare_images, prepare_responses, split_images
-from cortune.data.images import read_index
+from cortune.data.images import Framing, read_index
 from cortune.data.units import load_images, load_unit
 from cortune.encoding import Settings, read_encoding
 from cortune.encoding.stages import encode_roi
@@ -33,7 +33,7 @@ def prepared(tmp_path_factory):
         responses=folder / "responses.h5",
         tree=tree,
     )
-    prepare_images(reader, "subj01", 16, paths.images, paths.index, PROVENANCE)
+    prepare_images(reader, "subj01", Framing(16), paths.images, paths.index, PROVENANCE)
     prepare_responses(reader, "subj01", "lh", paths.responses, PROVENANCE)
     split_images(read_index(paths.index), 0, SHARES, paths.split, PROVENANCE)
     return paths

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cortune.data import open_dataset, prepare_images, prepare_responses, split_images
 from cortune.data.identity import identities_of
-from cortune.data.images import read_index, read_index_lines, same_pictures
+from cortune.data.images import Framing, read_index, read_index_lines, same_pictures
 from cortune.data.splits import read_split
 from cortune.data.units import UnitPaths, load_images, load_unit
 from cortune.encoding.protocols import Settings, encode_unit
@@ -34,7 +34,7 @@ def prepared(layout: str, root: Path, out: Path, subject: str = "subj01") -> Uni
     out.mkdir(exist_ok=True)
     paths = UnitPaths(*(str(out / name) for name in ("i.npy", "i.csv", "s.csv", "r.h5")))
     reader = open_dataset(layout, root)
-    prepare_images(reader, subject, 8, paths.images, paths.index, PROVENANCE)
+    prepare_images(reader, subject, Framing(8), paths.images, paths.index, PROVENANCE)
     split_images(read_index(paths.index), 0, SHARES, paths.split, PROVENANCE, whole=False)
     if layout == "algonauts2023":
         prepare_responses(reader, subject, "lh", paths.responses, PROVENANCE)

@@ -21,6 +21,7 @@ from cortune.networks.backbones import (
     load_backbone,
     normalise,
     origin_of,
+    planned,
     preprocessing,
     tokens_of,
     weights_entry,
@@ -33,7 +34,7 @@ from cortune.networks.families import (
     backbone_family,
     families,
 )
-from cortune.networks.layers import captured_layers, check_layers
+from cortune.networks.layers import Trace, captured_layers, check_layers
 from cortune.networks.store import load_network, n_scores, save_network
 from cortune.networks.weights import read_checkpoint
 from cortune.versions import Provenance
@@ -489,6 +490,7 @@ def test_torch_hub_is_not_asked_for_local_files(tmp_path, monkeypatch):
     load_backbone("alexnet_small", str(tmp_path / "w.safetensors"))
 
 
+ENCODER = "encoder.layers.encoder_layer"
 TIMM = "timm/vit_tiny_patch16_224.augreg_in21k"
 CLIP = "open_clip/ViT-B-32/openai"
 
@@ -616,3 +618,118 @@ def test_who_needs_open_clip_is_told_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(CortuneError, match=r"pip install 'cortune\[open-clip\]'"):
         build_backbone(CLIP)
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("alexnet", ALEXNET),
+        ("alexnet_small", ALEXNET),
+        ("resnet18", [f"layer{stage}.{block}" for stage in (1, 2, 3, 4) for block in (0, 1)]),
+        ("vit_b_32", [f"{ENCODER}_{i}" for i in (1, 2, 4, 5, 7, 8, 10, 11)]),
+        ("timm/deit_tiny_patch16_224", [f"blocks.{i}" for i in (1, 2, 4, 5, 7, 8, 10, 11)]),
+        (CLIP, [f"transformer.resblocks.{i}" for i in (1, 2, 4, 5, 7, 8, 10, 11)]),
+        ("regnet_y_400mf", None),
+        ("squeezenet1_1", [f"features.{i}" for i in (3, 5, 6, 8, 10, 11, 12)]),
+        ("timm/convnext_atto", None),
+    ],
+)
+def test_layers_are_chosen_evenly_over_blocks(name, chosen):
+    trace = Trace(planned(name, "random"))
+    found = trace.auto()
+    assert len(found) == 8 and trace.auto(2)[-1] == found[-1]
+    assert chosen is None or set(found) >= set(chosen)
+    for layer in found:
+        trace.check(layer)
+    depths = list(trace.layers)
+    assert [depths.index(layer) for layer in found] == sorted(map(depths.index, found))
+
+
+def test_tokens_are_picked():
+    model = load_backbone(TIMM, "random", input_size=32).eval()
+    full = torch.randn(2, 3, 32, 32)
+    found = {}
+    for tokens in ("all", "class", "mean", "patches"):
+        with torch.no_grad(), captured_layers(model, ["blocks.3", "head"], tokens) as outputs:
+            model(full)
+        found[tokens], logits = outputs["blocks.3"], outputs["head"]
+        assert logits.shape == (2, 21843)
+    whole = found["all"].reshape(2, 5, 192)
+    torch.testing.assert_close(found["class"], whole[:, 0])
+    torch.testing.assert_close(found["patches"], whole[:, 1:].flatten(1))
+    torch.testing.assert_close(found["mean"], whole[:, 1:].mean(1))
+
+
+def test_swins_maps_are_tokens_too():
+    model = build_backbone("swin_t").eval()
+    with torch.no_grad(), captured_layers(model, ["features.1.0"], "mean") as outputs:
+        model(torch.randn(1, 3, 64, 64))
+    assert outputs["features.1.0"].shape == (1, 96)
+    layer = Trace(planned("swin_t", "random")).layers["features.1.0"]
+    assert (layer.shape, layer.n_tokens) == ((56, 56, 96), 56 * 56)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer", "tokens", "words"),
+    [
+        (
+            "vit_b_32",
+            None,
+            "encoder.layers.encoder_layer_0.self_attention.out_proj",
+            "all",
+            "never",
+        ),
+        ("swin_t", None, "features.1.0.attn", "class", "none of which is of the class"),
+        ("resnet18", None, "layer1.0.relu", "all", "called 2 times"),
+        ("resnet18", None, "layer1.9", "all", "the name of a module of ResNet"),
+        ("timm/swin_tiny_patch4_window7_224", None, "layers.0.blocks.0.attn", "all", "a row each"),
+    ],
+)
+def test_what_is_wrong_with_a_layer_is_named(name, size, layer, tokens, words):
+    with pytest.raises(InputError, match=words):
+        Trace(planned(name, "random", input_size=size)).check(layer, tokens=tokens)
+
+
+def test_a_layer_that_gives_a_tuple_is_named_and_attention_taken():
+    trace = Trace(planned("vit_b_32", "random"))
+    trace.check(f"{ENCODER}_0.self_attention")
+
+    @backbone_family("pair")
+    class Pair(BackboneFamily):
+        def names(self):
+            return ["pair_net"]
+
+        def build(self, name, num_classes=4):
+            class Two(torch.nn.Module):
+                def forward(self, x):
+                    return x, x
+
+            class Net(torch.nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.two, self.end = Two(), torch.nn.Linear(768, num_classes)
+
+                def forward(self, x):
+                    return self.end(self.two(x)[1].flatten(1))
+
+            return Net()
+
+    try:
+        with pytest.raises(InputError, match="two, which gives tuple of Tensor, Tensor"):
+            Trace(planned("pair_net", "random", input_size=16)).check("two")
+    finally:
+        del families()["pair"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [
+        ("vit_b_16", 64, "Expected 224 but got 64"),
+        ("alexnet", 32, "too small"),
+        ("inception_v3", 64, "Kernel size"),
+        ("maxvit_t", 64, "64, at which maxvit_t"),
+    ],
+)
+def test_networks_that_cannot_be_run_at_a_size_are_named(name, size, words):
+    with pytest.raises(InputError, match=words):
+        Trace(planned(name, "random", input_size=size)).require_runs()

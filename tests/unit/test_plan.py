@@ -22,7 +22,7 @@ def plan(change=None):
         change(content)
     config = Config.from_mapping(content)
     widths = dict.fromkeys((*config.backbone.layers, "features.12"), 100)
-    shape = Shape(SHAPE.gflop, widths, SHAPE.n_bytes)
+    shape = Shape(SHAPE.gflop, widths, SHAPE.n_bytes, config.backbone.layers)
     return {each.stage: each for each in estimate(Project(config), shape)}
 
 
@@ -76,7 +76,7 @@ def test_scratch_space_is_planned_for_and_bounded_by_its_key():
     def wide(**space):
         config = Config.from_mapping({**copy.deepcopy(EXAMPLE), "features": space})
         widths = dict.fromkeys((*config.backbone.layers, "features.12"), 100_000)
-        return estimate(Project(config), Shape(0.5, widths, 1000))
+        return estimate(Project(config), Shape(0.5, widths, 1000, config.backbone.layers))
 
     def work(stages):
         return next(each.work[0] for each in stages if each.stage == "extract_features")

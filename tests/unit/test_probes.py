@@ -13,13 +13,14 @@ from sklearn.preprocessing import StandardScaler
 
 from cortune import probes
 from cortune.artifacts import read_json, read_provenance
+from cortune.data.images import Framing
 from cortune.errors import CortuneError, InputError
 from cortune.networks.backbones import build_backbone, normalise
 from cortune.networks.device import choose_runtime
 from cortune.networks.layers import captured_layers
 from cortune.networks.store import save_network
 from cortune.probes.linear import choose_penalty, penalty_folds
-from cortune.probes.prepare import central_square, stratified_test
+from cortune.probes.prepare import stratified_test
 from cortune.probes.sources import ProbeSource, labelled, probe_source, sources
 from cortune.simulate.scenes import labelled_scenes
 from cortune.versions import Provenance
@@ -48,7 +49,8 @@ def spec(root, kind="image_folder", **options):
 
 def prepare(spec, tmp_path, size=16, **options):
     cache, index = tmp_path / "images.npy", tmp_path / "index.csv"
-    probes.prepare_probe(spec, size, cache, index, PROVENANCE, **options)
+    framing = Framing(size, resize=round(size * 256 / 224))
+    probes.prepare_probe(spec, framing, cache, index, PROVENANCE, **options)
     return probes.read_probe(cache, index)
 
 
@@ -77,7 +79,9 @@ def test_central_square_equals_torchvision(width, height, size):
     oracle = transforms.Compose(
         [transforms.Resize(round(size * 256 / 224)), transforms.CenterCrop(size)]
     )
-    np.testing.assert_array_equal(central_square(image, size, "it"), np.asarray(oracle(image)))
+    np.testing.assert_array_equal(
+        Framing(size, resize=round(size * 256 / 224))(image, "it"), np.asarray(oracle(image))
+    )
 
 
 @settings(deadline=None, max_examples=50)
@@ -187,7 +191,7 @@ def test_a_sliver_is_refused_by_name_and_size(folder, tmp_path):
     Image.new("RGB", (200_000, 1)).save(folder / "cat" / "9.png")
     with pytest.raises(InputError, match=r"9\.png: found 200000 x 1 pixels, 256 x 51200000"):
         prepare(spec(folder), tmp_path, size=224)
-    (problem,) = probes.probe_problems(spec(folder), size=224)
+    (problem,) = probes.probe_problems(spec(folder))
     assert "9.png: found 200000 x 1 pixels" in problem
 
 

@@ -115,6 +115,7 @@ def test_grad_cam_is_the_gradient_computed_by_hand(layer):
 
 def test_integrated_gradients_of_a_linear_net_are_its_weighted_pixels():
     net = nn.Sequential(nn.Flatten())
+    set_origin(net, Origin("alexnet_small", Preprocessing()))
     probe, images = linear_probe(3 * SIZE**2), probe_images(5)
     x = normalise(torch.from_numpy(images.cache), Preprocessing()).contiguous()
     found = integrated_gradients(

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from cortune.data import open_dataset, prepare_images, prepare_responses, read_responses
-from cortune.data.images import open_cache, read_index
+from cortune.data.images import Framing, open_cache, read_index
 from cortune.data.nsd import NsdReader
 from cortune.data.rois import FAMILIES, HEMISPHERES
 from cortune.encoding import Settings, encode_unit
@@ -147,7 +147,7 @@ def test_both_layouts_give_the_same_pictures(written: Path, tmp_path: Path) -> N
     for layout, root in (("nsd", "nsd"), ("algonauts2023", "algonauts")):
         reader = open_dataset(layout, written / root, stim_info=written / "nsd" / STIM_INFO)
         cache, index = tmp_path / f"{layout}.npy", tmp_path / f"{layout}.csv"
-        prepare_images(reader, "subj01", 24, cache, index, PROVENANCE, workers=2)
+        prepare_images(reader, "subj01", Framing(24), cache, index, PROVENANCE, workers=2)
         found.append((list(read_index(index)), open_cache(cache)))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])

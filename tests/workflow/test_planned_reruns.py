@@ -26,6 +26,7 @@ OTHER: dict[str, list[Any]] = {
     "tuning.pooled_order": ["sequential"],
     "backbone.name": ["alexnet"],
     "backbone.weights": ["pretrain"],
+    "backbone.tokens": ["mean"],
     "backbone.layers": [["features.2"]],
     "tuning.methods": [["untuned", "regression"], ["untuned", "contrastive", "pooled_mean"]],
     "encoding.protocols": [["published"]],

@@ -34,6 +34,8 @@ rule pretrain_backbone:
         gpu=1,
         mem_mb=growing(4000),
         runtime=growing(240),
+    params:
+        facts=facts("pretrain_backbone"),
     message:
         "Training the backbone on labelled scenes"
     script:

@@ -14,6 +14,8 @@ rule prepare_images:
     resources:
         mem_mb=growing(1000),
         runtime=growing(60),
+    params:
+        facts=facts("prepare_images"),
     message:
         "Decoding the images of {wildcards.subject}"
     script:

@@ -12,6 +12,8 @@ rule prepare_probe:
     resources:
         mem_mb=growing(2000),
         runtime=growing(240),
+    params:
+        facts=facts("prepare_probe"),
     message:
         "Preparing the images of probe {wildcards.probe}"
     script:

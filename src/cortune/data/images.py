@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -85,11 +86,72 @@ def check_picture(path: str | Path) -> None:
         raise _unreadable(path, f"a picture that cannot be decoded ({error})") from None
 
 
-def read_picture(path: str | Path, size: int) -> NDArray[np.uint8]:
-    """Decode a picture to RGB and resize it to a square.
+@dataclass(frozen=True)
+class Framing:
+    """How a picture becomes a square.
 
-    Equal to torchvision's ``Resize((size, size))`` on the PIL image: bilinear with
-    antialiasing, the aspect ratio not kept.
+    Parameters
+    ----------
+    size : int
+        Width and height of the square in pixels.
+    interpolation : str
+        ``bilinear``, ``bicubic`` or another of PIL's, with antialiasing.
+    resize : int, optional
+        Shorter edge that the picture is scaled to before its central square is cropped;
+        None shows it whole, its aspect ratio not kept.
+    squash : bool
+        Whether both edges are scaled to `resize`.
+    """
+
+    size: int
+    interpolation: str = "bilinear"
+    resize: int | None = None
+    squash: bool = False
+
+    def __call__(self, picture: Image.Image, where: object) -> NDArray[np.uint8]:
+        """Return a picture as a square (size, size, 3).
+
+        Equal to torchvision's ``Resize((size, size))`` or, where it is cropped,
+        ``Resize(resize)`` and ``CenterCrop(size)``, on PIL images.
+
+        Raises
+        ------
+        InputError
+            If it is so narrow that scaling would make it too large; `where` is its file.
+        """
+        from PIL import Image
+
+        method = Image.Resampling[self.interpolation.upper()]
+        if self.resize is None:
+            return np.asarray(picture.resize((self.size, self.size), method))
+        edges = self.resize, self.resize
+        width, height = edges if self.squash else scaled_size(*picture.size, self.resize, where)
+        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        scaled = picture.resize((width, height), method)
+        return np.asarray(scaled.crop((left, top, left + self.size, top + self.size)))
+
+
+def scaled_size(width: int, height: int, shorter: int, where: object) -> tuple[int, int]:
+    """Return width and height scaled to a shorter edge.
+
+    Raises
+    ------
+    InputError
+        If the picture is so narrow that it would become too large; `where` is its file.
+    """
+    longer = int(shorter * max(width, height) / min(width, height))
+    if longer * shorter > MAX_PIXELS:
+        raise InputError(
+            where,
+            f"{width} x {height} pixels, {shorter} x {longer} when scaled",
+            f"a picture of at most {MAX_PIXELS} pixels",
+            "Remove it, or cut it to what it shows.",
+        )
+    return (shorter, longer) if width <= height else (longer, shorter)
+
+
+def read_picture(path: str | Path, size: int) -> NDArray[np.uint8]:
+    """Decode a picture to RGB and resize it to a square, bilinearly.
 
     Parameters
     ----------
@@ -106,7 +168,7 @@ def read_picture(path: str | Path, size: int) -> NDArray[np.uint8]:
     InputError
         If the file is missing, not a picture, truncated, or has more than `MAX_PIXELS`.
     """
-    return _square(open_rgb(path), size)
+    return Framing(size)(open_rgb(path), path)
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -123,7 +185,7 @@ def open_rgb(path: str | Path) -> Image.Image:
 
 
 def build_cache(
-    images: Images, size: int, path: str | Path, *, workers: int = 1
+    images: Images, framing: Framing, path: str | Path, *, workers: int = 1
 ) -> tuple[str, list[str]]:
     """Decode each identity once into a uint8 ``.npy`` file, in order of first appearance.
 
@@ -134,8 +196,7 @@ def build_cache(
     ----------
     images : Images
         Of one subject; an identity shown repeatedly is stored once.
-    size : int
-        Width and height in pixels.
+    framing : Framing
     path : path
         The ``.npy`` to write, (n_identities, size, size, 3).
     workers : int
@@ -159,7 +220,7 @@ def build_cache(
     from tqdm import tqdm
 
     unique = images.unique()
-    shape = (len(unique), size, size, 3)
+    shape = (len(unique), framing.size, framing.size, 3)
     digest, contents = hashlib.sha256(), []
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with (
@@ -172,7 +233,7 @@ def build_cache(
         npy_format.write_array_header_1_0(out, header)
         for start in range(0, len(unique), _BLOCK):
             block = slice(start, start + _BLOCK)
-            decoded = pool.map(lambda file: pictures.load(file, size), unique.files[block])
+            decoded = pool.map(lambda file: pictures.load(file, framing), unique.files[block])
             for identity, (pixels, sha, content) in zip(
                 unique.identities[block], decoded, strict=True
             ):
@@ -278,18 +339,18 @@ class _Pictures:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def load(self, source: PictureSource, size: int) -> tuple[NDArray[np.uint8], str, str]:
+    def load(self, source: PictureSource, framing: Framing) -> tuple[NDArray[np.uint8], str, str]:
         """Return a picture as a square, the SHA-256 of what it was read from, and its content."""
         from PIL import Image
 
         if isinstance(source, BrickRow):
             pixels = self._row(source)
             sha = hashlib.sha256(pixels.tobytes()).hexdigest()
-            return _square(Image.fromarray(pixels), size), sha, content_digest(pixels)
+            return framing(Image.fromarray(pixels), source.path), sha, content_digest(pixels)
         data = _read_bytes(source)
         picture = _decode(source, data)
         sha = hashlib.sha256(data).hexdigest()
-        return _square(picture, size), sha, content_digest(picture)
+        return framing(picture, source), sha, content_digest(picture)
 
     def _row(self, source: BrickRow) -> NDArray[np.uint8]:
         with self._lock:
@@ -336,12 +397,6 @@ def _read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
-
-
-def _square(picture: Image.Image, size: int) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
 
 
 def _decode(path: Path, data: bytes) -> Image.Image:

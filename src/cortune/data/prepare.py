@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cortune.artifacts import hdf5_reader, hdf5_writer, sha256, write_csv, write_json_beside
 from cortune.data.identity import by_content, identities_of, twins
-from cortune.data.images import build_cache
+from cortune.data.images import Framing, build_cache
 from cortune.data.npy import check_finite, release_pages
 from cortune.data.problems import some
 from cortune.data.readers import Reader
@@ -39,7 +39,7 @@ _CHUNK = (512, 64)
 def prepare_images(
     reader: Reader,
     subject: str,
-    size: int,
+    framing: Framing,
     cache_path: str | Path,
     index_path: str | Path,
     provenance: Provenance,
@@ -52,10 +52,9 @@ def prepare_images(
     ----------
     reader : Reader
     subject : str
-    size : int
-        Width and height in pixels; the aspect ratio is not kept.
+    framing : Framing
     cache_path : path
-        ``.npy`` to write, (n_pictures, size, size, 3); see
+        ``.npy`` to write, (n_pictures, s, s, 3); see
         :func:`cortune.data.images.open_cache`.
     index_path : path
         CSV to write, ``identity,file,name,digest,nsd_id``, one line per row of the cache:
@@ -70,7 +69,7 @@ def prepare_images(
     import pandas as pd
 
     images = reader.images(subject)
-    digest, contents = build_cache(images, size, cache_path, workers=workers)
+    digest, contents = build_cache(images, framing, cache_path, workers=workers)
     unique = images.unique()
     names = unique.identities
     if reader.has_ids(subject):

@@ -7,7 +7,7 @@ from their makers, from a local file, or from a seed. A network knows how it is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,17 +142,14 @@ def load_backbone(
     InputError
         If the weights do not exist, cannot be had offline, or do not fit the network.
     """
+    origin = planned(name, weights, input_size=input_size)
+    if weights in (_RANDOM, _PRETRAIN):
+        return origin.build(seed)
     family, known = find_family(name)
-    makers = preprocessing(name, weights)
-    size = input_size or makers.input_size
-    sized = family.sized(known, makers.input_size, size)
 
     def build(options: Mapping[str, Any]) -> nn.Module:
-        given = {**sized, **options}
-        return build_backbone(name, seed=seed, preprocessing=makers.at(size), **given)
+        return replace(origin, options={**origin.options, **options}).build(seed)
 
-    if weights in (_RANDOM, _PRETRAIN):
-        return build({})
     if is_file(weights):
         checkpoint = read_checkpoint(Path(weights).expanduser())
     else:
@@ -162,6 +159,22 @@ def load_backbone(
             read_checkpoint(found) if isinstance(found, Path) else as_checkpoint(label, found)
         )
     return fitted(known, family, checkpoint, build)
+
+
+def planned(name: str, weights: str = PUBLISHED, *, input_size: int | None = None) -> Origin:
+    """Return the origin of a network that :func:`load_backbone` will load, from names alone.
+
+    Raises
+    ------
+    InputError
+        If there is no such network.
+    """
+    family, known = find_family(name)
+    makers = preprocessing(name, weights)
+    size = input_size or makers.input_size
+    own = description(Path(weights).expanduser()) or {}
+    options = {**own.get("options", {}), **family.sized(known, makers.input_size, size)}
+    return Origin(name, makers.at(size), options)
 
 
 def is_file(weights: str) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cortune.networks.backbones import class_scores
+from cortune.networks.layers import features_of
 
 IMAGE, RESPONSE, BOTH = "image", "response", "both"
 NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
@@ -107,9 +108,9 @@ class TunedModel(nn.Module):
             layer = dict(backbone.named_modules())[image_layer]
             self._hook = layer.register_forward_hook(self._keep)
 
-    def _keep(self, _layer: nn.Module, _inputs: Any, output: Tensor) -> None:
+    def _keep(self, _layer: nn.Module, _inputs: Any, output: Any) -> None:
         # Copied: a later in-place ReLU would change it.
-        self._layer_output = output.flatten(1).clone()
+        self._layer_output = features_of(output).clone()
 
     def scores(self, images: Tensor) -> Tensor:
         """Return what is mapped of images (n, 3, s, s): (n, n_scores)."""

@@ -174,9 +174,8 @@ def fitted(name: str, family: BackboneFamily, checkpoint: Checkpoint, build: Bui
     candidates = _candidates(checkpoint, family, list(plain))
 
     def load(candidate: _Candidate) -> tuple[nn.Module, list[str]]:
-        options = family.options(name, candidate.state)
-        if checkpoint.network is not None:
-            options = checkpoint.network.get("options", {})
+        own = checkpoint.network is not None  # which tells its options itself
+        options = {} if own else family.options(name, candidate.state)
         return _load(candidate, family, options, plain, build)
 
     tried = [(each, *load(each)) for each in candidates]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -21,11 +21,14 @@ class Shape:
         Features of each layer that is used.
     n_bytes : int
         Of its weights.
+    layers : sequence of str
+        Those that features are taken of.
     """
 
     gflop: float
     widths: Mapping[str, int]
     n_bytes: int
+    layers: Sequence[str] = ()
 
 
 def shape_of(config: Config) -> Shape:
@@ -39,18 +42,22 @@ def shape_of(config: Config) -> Shape:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from cortune.networks.backbones import build_backbone
-    from cortune.networks.layers import captured_layers, check_layers
+    from cortune.networks.backbones import planned
+    from cortune.networks.layers import Trace, captured_layers, check_layers, choose_layers
 
-    layers = [*config.backbone.layers, *(probe.layer for probe in config.probes.values())]
-    size = config.backbone.input_size
-    with torch.device("meta"):
-        model = build_backbone(config.backbone.name).eval()
-        image = torch.zeros(1, 3, size, size)
+    backbone = config.backbone
+    origin = planned(backbone.name, backbone.weights, input_size=backbone.input_size)
+    trace = Trace(origin)
+    trace.require_runs()
+    model = trace.model
+    chosen = choose_layers(model, backbone.layers)
+    layers = [*chosen, *(probe.layer for probe in config.probes.values())]
     check_layers(model, layers)
+    size = origin.preprocessing.input_size
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter, captured_layers(model, layers) as outputs:
-        model(image)
+    device = next(model.parameters()).device
+    with torch.no_grad(), counter, captured_layers(model, layers, backbone.tokens) as outputs:
+        model(torch.zeros(1, 3, size, size, device=device))
         widths = {layer: prod(outputs[layer].shape) for layer in layers}
     n_bytes = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    return Shape(counter.get_total_flops() / 1e9, widths, n_bytes)
+    return Shape(counter.get_total_flops() / 1e9, widths, n_bytes, chosen)

@@ -142,7 +142,7 @@ class Count:
         return self._pictures(self.n_images(place))
 
     def _pictures(self, n: int) -> Work:
-        return Work(pictures=n, disk=n * self.config.backbone.input_size**2 * 3)
+        return Work(pictures=n, disk=n * self.project.preprocessing.input_size**2 * 3)
 
     def prepare_responses(self, place: Address) -> Work:
         """Responses of a hemisphere."""
@@ -180,7 +180,7 @@ class Count:
         n = float(self.n_images(place))
         if self.config.features.images == "test":
             n = self.n_test(place) + (self.n_fit(place) or max(self._sizes, default=0))
-        disk = 4 * len(self.config.backbone.layers) * n**2
+        disk = 4 * len(self.shape.layers) * n**2
         return self._forward(n) + Work(disk=disk)
 
     @property
@@ -191,7 +191,7 @@ class Count:
         """Return the work of running a network on groups of images, and of their Grams."""
         features, n = self.config.features, sum(groups)
         space = Space(features.memory_gb * 1e9, features.scratch_gb * 1e9)
-        widths = [self.shape.widths[layer] for layer in self.config.backbone.layers]
+        widths = [self.shape.widths[layer] for layer in self.shape.layers]
         kept = space.passes(round(n), widths)
         return Work(
             network=len(kept) * n * self.shape.gflop,
@@ -209,7 +209,7 @@ class Count:
         encoding, k = self.config.encoding, self.config.encoding.folds
         sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
         n_voxels = sizes[place.roi]
-        layers = len(self.config.backbone.layers)
+        layers = len(self.shape.layers)
         # Fits by the share of the images they are fitted on; protocols share those of folds.
         fits = [(1 - 1 / k, k)]
         if "heldout_cv" in encoding.protocols:
@@ -231,7 +231,7 @@ class Count:
 
     def fit_size_curve(self, place: Address) -> Work:
         """Fits on so many images each."""
-        layers, folds = len(self.config.backbone.layers), self.config.encoding.folds
+        layers, folds = len(self.shape.layers), self.config.encoding.folds
         operations = sum(9 * n**3 * (folds + 1) for n in self._sizes) * layers
         return Work(decompositions=operations / 1e9)
 
@@ -286,5 +286,5 @@ class Count:
         n_images = self.config.saliency.n_images if self.config.saliency else 0
         return Work(
             network=n_images * 2 * _TRAINING * self.shape.gflop,
-            disk=4 * _MAPS * self.config.backbone.input_size**2,
+            disk=4 * _MAPS * self.project.preprocessing.input_size**2,
         ).times(len(self.project.together(place)))

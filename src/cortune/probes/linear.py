@@ -73,6 +73,8 @@ class LinearProbe:
     n_iter : int
         Iterations of L-BFGS.
     converged : bool
+    tokens : str
+        What of the layer's tokens x are.
     """
 
     weights: Floats
@@ -80,6 +82,7 @@ class LinearProbe:
     penalty: float
     n_iter: int
     converged: bool
+    tokens: str = "all"
 
     def log_probabilities(self, features: NDArray[np.floating]) -> Floats:
         """Return logarithms of class probabilities (n_images, n_classes) of raw features."""
@@ -247,6 +250,7 @@ def probe_networks(
     penalties: Sequence[float] = (1.0,),
     max_iter: int = 1000,
     batch_size: int = 128,
+    tokens: str = "all",
 ) -> None:
     """Fit linear probes on networks' features and write how they classify test images.
 
@@ -287,6 +291,7 @@ def probe_networks(
             rows,
             runtime,
             batch_size=batch_size,
+            tokens=tokens,
         )[layer]
         linear = fit_probe(
             features[:n_train],
@@ -307,6 +312,7 @@ def probe_networks(
             file.attrs.update(
                 probe=probe,
                 layer=layer,
+                tokens=tokens,
                 n_train=n_train,
                 penalty=linear.penalty,
                 n_iter=linear.n_iter,
@@ -352,7 +358,7 @@ def read_probe_result(path: PathLike) -> ProbeResult:
             str(attrs["probe"]),
             str(attrs["layer"]),
             tuple(np.char.decode(file["classes"][:], "utf-8").tolist()),
-            LinearProbe(file["weights"][:], file["bias"][:], *fit),
+            LinearProbe(file["weights"][:], file["bias"][:], *fit, str(attrs["tokens"])),
             file["log_probabilities"][:],
             file["labels"][:],
             file["test_rows"][:],

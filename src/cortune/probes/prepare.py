@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from cortune.artifacts import PathLike, atomic, sha256, write_csv, write_json_beside
-from cortune.data.images import content_digest, open_cache, open_rgb
+from cortune.data.images import Framing, content_digest, open_cache, open_rgb
 from cortune.data.splits import position_of
 from cortune.errors import CortuneError, InputError
 from cortune.probes.sources import (
@@ -25,14 +24,10 @@ from cortune.probes.sources import (
     class_problems,
     list_images,
     probe_problems,
-    scaled_size,
 )
 from cortune.seeds import rng
 from cortune.simulate.scenes import labelled_scenes
 from cortune.versions import Provenance
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 TEST_FRACTION = 0.15
 _BLOCK = 256
@@ -66,7 +61,7 @@ class ProbeImages:
 
 def prepare_probe(
     spec: ProbeSpec,
-    size: int,
+    framing: Framing,
     cache_path: PathLike,
     index_path: PathLike,
     provenance: Provenance,
@@ -76,14 +71,13 @@ def prepare_probe(
 ) -> None:
     """Decode a probe's images into a uint8 memory map and give each its class and set.
 
-    Photographs are scaled to a shorter side of s·256/224 and cropped to the central square
-    of edge s; scenes are rendered at s. Memory is bounded by a block of pictures.
+    Photographs are framed; scenes are rendered at the size s. Memory is bounded by a block
+    of pictures.
 
     Parameters
     ----------
     spec : ProbeSpec
-    size : int
-        Width and height s in pixels.
+    framing : Framing
     cache_path : path
         ``.npy`` to write, (n_images, s, s, 3).
     index_path : path
@@ -107,12 +101,12 @@ def prepare_probe(
     if spec.kind == SCENES:
         if problems := probe_problems(spec):
             raise CortuneError(problems[0])
-        files = _render_scenes(spec, size, Path(cache_path), provenance.seed)
+        files = _render_scenes(spec, framing.size, Path(cache_path), provenance.seed)
         raw, contents = {}, None
     else:
         files = _limited(list_images(spec), spec.images_per_class, provenance.seed)
         _raise_first(files)
-        digest, contents = _decode_files(files, size, Path(cache_path), workers)
+        digest, contents = _decode_files(files, framing, Path(cache_path), workers)
         raw = {"pictures": digest}
     _raise_first(files)
     provenance = replace(provenance, raw={**provenance.raw, **raw})
@@ -239,14 +233,14 @@ def _limited(listed: LabelledFiles, images_per_class: int, seed: int) -> Labelle
 
 
 def _decode_files(
-    files: LabelledFiles, size: int, path: Path, workers: int
+    files: LabelledFiles, framing: Framing, path: Path, workers: int
 ) -> tuple[str, list[str]]:
     """Write the cache; return a SHA-256 over names and bytes, and what each picture shows."""
     digest, contents = hashlib.sha256(), []
 
     def load(file: Path) -> tuple[NDArray[np.uint8], str, str]:
         picture = open_rgb(file)
-        return central_square(picture, size, file), sha256(file), content_digest(picture)
+        return framing(picture, file), sha256(file), content_digest(picture)
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
         names = files.names()
@@ -259,35 +253,8 @@ def _decode_files(
                     contents.append(content)
                     yield pixels
 
-    _write_cache(path, len(files.files), size, pictures())
+    _write_cache(path, len(files.files), framing.size, pictures())
     return digest.hexdigest(), contents
-
-
-def central_square(picture: Image.Image, size: int, where: object) -> NDArray[np.uint8]:
-    """Scale a picture to a shorter side of s·256/224 and crop its central square of edge s.
-
-    Equal to torchvision's ``Resize(round(s * 256 / 224))`` and ``CenterCrop(s)``.
-
-    Parameters
-    ----------
-    picture : PIL image
-        RGB.
-    size : int
-        s in pixels.
-    where : object
-        Its file, for the message.
-
-    Raises
-    ------
-    InputError
-        If it is so narrow that scaling would make it too large.
-    """
-    from PIL import Image
-
-    width, height = scaled_size(*picture.size, size, where)
-    picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return np.asarray(picture.crop((left, top, left + size, top + size)))
 
 
 def _write_cache(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear
 
 from cortune.errors import InputError
-from cortune.networks.backbones import normalise
-from cortune.networks.layers import check_layers
+from cortune.networks.backbones import normalise, tokens_of
+from cortune.networks.layers import check_layers, features_of
 from cortune.probes.linear import LinearProbe
 
 IG_STEPS = 32
@@ -38,6 +38,7 @@ class ProbedNetwork(nn.Module):
         check_layers(backbone, [layer])
         self.backbone = backbone.eval().requires_grad_(False)
         self.layer = layer
+        self._layout, self._tokens = tokens_of(backbone), probe.tokens
         self.register_buffer("weights", torch.from_numpy(probe.weights))
         self.register_buffer("bias", torch.from_numpy(probe.bias))
 
@@ -46,7 +47,8 @@ class ProbedNetwork(nn.Module):
         kept: list[Tensor] = []
 
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            kept.append(output.flatten(1).clone())  # a later in-place ReLU would change it
+            # Copied: a later in-place ReLU would change it.
+            kept.append(features_of(output, self._layout, self._tokens).clone())
 
         handle = self.backbone.get_submodule(self.layer).register_forward_hook(keep)
         try:

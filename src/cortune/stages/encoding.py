@@ -63,7 +63,13 @@ def space_of(job: Job) -> Space:
     number=4,
     entities=OF_NETWORK,
     normal=joined,
-    reads=("seed", "backbone.layers", "features.images", "encoding.size_curve.sizes"),
+    reads=(
+        "seed",
+        "backbone.layers",
+        "backbone.tokens",
+        "features.images",
+        "encoding.size_curve.sizes",
+    ),
     inputs={
         "network": From(NETWORK, "network"),
         "images": From("prepare_images", "images"),
@@ -108,6 +114,7 @@ def extract_features(job: Job) -> None:
         job.provenance(notes=runtime.notes()),
         runtime,
         batch_size=config.features.batch_size,
+        tokens=config.backbone.tokens,
         space=space_of(job),
     )
 

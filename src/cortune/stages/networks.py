@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +63,18 @@ def _runtime(job: Job) -> Runtime:
     return choose_runtime(job.config.device, job.config.tuning.precision, threads=job.threads)
 
 
-def _named_weights(project: Project, address: Address) -> str:
-    """Return the name of weights that are no file; where a file lies does not matter."""
+def _named_weights(project: Project, address: Address) -> dict[str, Any]:
+    """Return the name of weights that are no file, and how images are shown to the network.
+
+    Where a file lies does not matter.
+    """
     weights = project.config.backbone.weights
-    return "" if Path(weights).expanduser().is_file() else weights
+    name = "" if Path(weights).expanduser().is_file() else weights
+    return {"weights": name, "preprocessing": asdict(project.preprocessing)}
+
+
+def _input_size(project: Project, address: Address) -> int:
+    return project.preprocessing.input_size
 
 
 @stage(
@@ -93,6 +101,7 @@ def prepare_backbone(job: Job) -> None:
         "backbone.pretrain",
         "tuning.precision",
     ),
+    facts=_input_size,
     outputs={
         "network": _NETWORK,
         "history": Output("history.csv", "a row per epoch.", _HISTORY),

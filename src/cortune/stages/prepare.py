@@ -75,6 +75,11 @@ def _raw(settings: Settings, address: Address) -> Sources:
     return Sources([(reader.name_of(path), path) for path in files], names)
 
 
+def framing(project: Project, address: Address) -> dict[str, Any]:
+    """Return how pictures become squares, by the backbone's makers and the configuration."""
+    return project.framing(crop=project.config.backbone.crop)
+
+
 def _reader(job: Job) -> Reader:
     records = job.inputs("simulated")
     return open_reader(job.config, job.address.dataset, records[0] if records else "")
@@ -83,9 +88,10 @@ def _reader(job: Job) -> Reader:
 @stage(
     number=2,
     entities=("dataset", "subject"),
-    reads=(*_READ, "backbone.input_size"),
+    reads=(*_READ, "backbone.input_size", "backbone.crop"),
     places=_PLACES,
     sources=_raw,
+    facts=framing,
     inputs={"simulated": From("simulate_dataset", "record", simulated)},
     outputs={
         "images": Output(
@@ -107,12 +113,13 @@ def _reader(job: Job) -> Reader:
 )
 def prepare_images(job: Job) -> None:
     """Decode a subject's images once, and index them by identity."""
+    from cortune.data.images import Framing
     from cortune.data.prepare import prepare_images as prepare
 
     prepare(
         _reader(job),
         job.address.subject,
-        job.config.backbone.input_size,
+        Framing(**job.facts),
         job.output.images,
         job.output.index,
         job.provenance(),

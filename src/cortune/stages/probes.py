@@ -43,6 +43,11 @@ def probe_spec(config: Any, probe: str) -> Any:
     )
 
 
+def _framing(project: Project, address: Address) -> dict[str, Any]:
+    """Return that pictures are cropped as the backbone's makers do."""
+    return project.framing(crop=True)
+
+
 def _raw(settings: Settings, address: Address) -> Sources:
     """Return the labelled pictures on disk."""
     if not settings.probes[address.probe].root:
@@ -67,6 +72,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
     ),
     places=("probes.{probe}.root",),
     sources=_raw,
+    facts=_framing,
     outputs={
         "images": Output("images.npy", "(n, s, s, 3) uint8, the labelled pictures."),
         "index": Output(
@@ -83,11 +89,12 @@ def _raw(settings: Settings, address: Address) -> Sources:
 )
 def prepare_probe(job: Job) -> None:
     """Decode a probe's images once."""
+    from cortune.data.images import Framing
     from cortune.probes import prepare_probe as prepare
 
     prepare(
         probe_spec(job.config, job.address.probe),
-        job.config.backbone.input_size,
+        Framing(**job.facts),
         job.output.images,
         job.output.index,
         job.provenance(),
@@ -101,13 +108,14 @@ def together(project: Project, address: Address) -> list[Address]:
 
 
 @stage(
-    number=3,
+    number=4,
     entities=("probe", *OF_NETWORK),
     reads=(
         "seed",
         "probes.{probe}.layer",
         "probes.{probe}.penalties",
         "probes.{probe}.max_iter",
+        "backbone.tokens",
     ),
     inputs={
         "networks": From(NETWORK, "network", together),
@@ -121,6 +129,7 @@ def together(project: Project, address: Address) -> list[Address]:
             {
                 **LABEL,
                 "@layer": "The layer that is classified.",
+                "@tokens": "What of its tokens.",
                 "@n_train": "Images that the classifier is fitted on.",
                 "@penalty": "L2 penalty that was chosen.",
                 "@n_iter": "Iterations of the fit.",
@@ -157,6 +166,7 @@ def probe_network(job: Job) -> None:
         runtime,
         probe=probe,
         layer=settings.layer,
+        tokens=config.backbone.tokens,
         penalties=settings.penalties,
         max_iter=settings.max_iter,
         batch_size=config.features.batch_size,

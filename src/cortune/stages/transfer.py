@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cortune.jobs import Job
     from cortune.project import Project
 
-_READS = (*MODELS, "backbone.layers", "encoding.protocols")
+_READS = (*MODELS, "backbone.layers", "backbone.tokens", "encoding.protocols")
 
 
 def others(project: Project, address: Address) -> list[Address]:
@@ -67,6 +67,7 @@ def _transfer(job: Job, *, within: bool) -> None:
         protocol=config.encoding.protocols[0],
         n_folds=config.encoding.folds,
         batch_size=config.features.batch_size,
+        tokens=config.backbone.tokens,
         space=space_of(job),
         within=within,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -31,24 +31,43 @@ class Pretrain(Section):
     """Peak of the one-cycle schedule (AdamW)."""
 
 
+class AutoLayers(Section):
+    """Layers that are chosen."""
+
+    auto: Count
+    """How many, evenly spaced in depth."""
+
+
 class Backbone(Section):
     """The image network that is tuned."""
 
     name: str = "alexnet"
-    """Any torchvision classification model, or `alexnet_small` (the demo's)."""
-    weights: str = "IMAGENET1K_V1"
-    """A torchvision weights name, the path of a local file (safetensors or a state dict saved by
-    torch), `random`, or `pretrain` (train on simulated scenes within the workflow)."""
-    input_size: Annotated[int, Field(ge=16, le=1024)] = 224
-    """Width and height of the network's input in pixels."""
-    layers: Annotated[list[str], *Distinct] = Field(
-        default=[
-            *(f"features.{i}" for i in (2, 5, 7, 9, 12)),
-            *(f"classifier.{i}" for i in (2, 5, 6)),
-        ],
-        min_length=1,
+    """Any torchvision classification model, `timm/<model>.<tag>`, `open_clip/<model>/<tag>`, or
+    `alexnet_small` (the demo's)."""
+    weights: str = "published"
+    """`published` (those that the name states; of torchvision the first ones, as a rule
+    `IMAGENET1K_V1`), a torchvision weights name, the path of a local file (safetensors or a state
+    dict saved by torch), `random`, or `pretrain` (train on simulated scenes within the
+    workflow)."""
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
+    """Width and height of the network's input in pixels; null is that of its makers. Position
+    embeddings of timm's and OpenCLIP's networks are resized to it."""
+    crop: bool = False
+    """Scale pictures by their shorter side and crop the centre, as the network's makers do, rather
+    than show them whole; then voxels of the periphery saw what the network does not."""
+    layers: Literal["auto"] | AutoLayers | Annotated[list[str], Field(min_length=1), *Distinct] = (
+        Field(
+            default=[
+                *(f"features.{i}" for i in (2, 5, 7, 9, 12)),
+                *(f"classifier.{i}" for i in (2, 5, 6)),
+            ],
+        )
     )
-    """Names of the modules whose output is used as features, in order of depth."""
+    """Names of the modules whose output is used as features, in order of depth (`cortune layers`
+    lists them); or `auto`, 8 blocks evenly spaced in depth, `{auto: 12}` for 12."""
+    tokens: Literal["all", "class", "mean", "patches"] = "all"
+    """What of layers that give tokens is a feature: all of them, the class token, or the patches'
+    mean or all of these. Other layers are taken whole."""
     pretrain: Pretrain = Field(default_factory=Pretrain)
 
 

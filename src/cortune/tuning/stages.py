@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from cortune.artifacts import PathLike, sha256, write_json, write_rows
 from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
 from cortune.errors import InputError
-from cortune.networks.backbones import build_backbone, load_backbone
+from cortune.networks.backbones import load_backbone, origin_of, planned
 from cortune.networks.device import Runtime
 from cortune.networks.heads import ContrastiveModel
 from cortune.networks.layers import check_layers, layer_width
@@ -54,20 +55,20 @@ class PretrainOutputs(Protocol):
 
 
 def prepare_backbone(settings: Backbone, path: PathLike, provenance: Provenance, seed: int) -> None:
-    """Write the backbone with its torchvision, local or random weights.
+    """Write the backbone with its published, local or random weights.
 
     Raises
     ------
     InputError
         If the model, its weights or a named layer do not exist.
     """
-    from dataclasses import replace
-
-    model = load_backbone(settings.name, settings.weights, seed=seed).eval()
+    model = load_backbone(
+        settings.name, settings.weights, seed=seed, input_size=settings.input_size
+    ).eval()
     local = Path(settings.weights).expanduser()
     if local.is_file():
         provenance = replace(provenance, raw={"weights": sha256(local)})
-    num_classes = n_scores(model, settings.input_size)
+    num_classes = n_scores(model, origin_of(model).preprocessing.input_size)
     save_network(path, model, provenance, num_classes=num_classes)
 
 
@@ -98,14 +99,19 @@ def pretrain_backbone(
     from cortune.simulate import labelled_scenes
 
     recipe = settings.pretrain
+    origin = planned(settings.name, settings.weights, input_size=settings.input_size)
     images, labels = labelled_scenes(
-        recipe.n_images, size=settings.input_size, n_classes=recipe.n_classes, seed=seed
+        recipe.n_images,
+        size=origin.preprocessing.input_size,
+        n_classes=recipe.n_classes,
+        seed=seed,
     )
     n_test = max(recipe.n_images // 10, 1)
     options: dict[str, Any] = {"batch_size": recipe.batch_size, "seed": seed}
     held_out = Batches(images, np.arange(n_test), labels[:n_test], **options)
     batches = Batches(images, np.arange(n_test, len(images)), labels[n_test:], **options)
-    model = build_backbone(settings.name, seed=seed, num_classes=recipe.n_classes)
+    options = {**origin.options, "num_classes": recipe.n_classes}
+    model = replace(origin, options=options).build(seed)
     task = classification(_on(model, runtime), recipe)
     history = train(
         model,

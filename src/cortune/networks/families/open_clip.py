@@ -51,6 +51,13 @@ class OpenClip(BackboneFamily):
         _library()
         from open_clip.model import _build_vision_tower
 
+        if "num_classes" in options:
+            raise InputError(
+                "backbone.weights",
+                f"a classifier for open_clip/{name}",
+                "weights of its makers, `random` or a file",
+                "Image towers of CLIP have no classes to train on or to load.",
+            )
         configuration, published = self._configuration(name)
         quick = configuration.get("quick_gelu", False) or published.get("quick_gelu", False)
         vision = {**configuration["vision_cfg"], **options, "timm_model_pretrained": False}

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.data.images import MAX_PIXELS, read_size
+from cortune.data.images import read_size, scaled_size
 from cortune.errors import InputError
 
 SCENES = "scenes"
@@ -113,14 +113,14 @@ class ProbeSource(ABC):
         listed = self.images(spec)
         return sorted({*listed.lists, *listed.files})
 
-    def problems(self, spec: ProbeSpec, size: int, max_files: int) -> Iterator[InputError]:
+    def problems(self, spec: ProbeSpec, shorter: int, max_files: int) -> Iterator[InputError]:
         """Yield what is wrong, from names and headers."""
         listed = self.images(spec)
         yield from class_problems(listed)
         step = -(-len(listed.files) // max_files) or 1
         for file in listed.files[::step]:
             try:
-                scaled_size(*read_size(file), size, file)
+                scaled_size(*read_size(file), shorter, file)
             except InputError as error:
                 yield error
 
@@ -200,14 +200,16 @@ def source_files(spec: ProbeSpec) -> list[Path]:
     return find_source(spec.kind).files(spec)
 
 
-def probe_problems(spec: ProbeSpec, size: int = 224, *, max_files: int = _MAX_FILES) -> list[str]:
+def probe_problems(
+    spec: ProbeSpec, shorter: int = 256, *, max_files: int = _MAX_FILES
+) -> list[str]:
     """Return everything wrong with a probe's images, from names and headers.
 
     Parameters
     ----------
     spec : ProbeSpec
-    size : int
-        Edge that pictures will be cropped to, pixels.
+    shorter : int
+        Edge that pictures will be scaled to, pixels.
     max_files : int
         Of more pictures than this, so many, evenly spaced, have their headers read; what
         the sample misses is found when the probe is prepared.
@@ -218,37 +220,9 @@ def probe_problems(spec: ProbeSpec, size: int = 224, *, max_files: int = _MAX_FI
         One message per problem; empty if the probe is fine.
     """
     try:
-        return [str(error) for error in find_source(spec.kind).problems(spec, size, max_files)]
+        return [str(error) for error in find_source(spec.kind).problems(spec, shorter, max_files)]
     except InputError as error:
         return [str(error)]
-
-
-def scaled_size(width: int, height: int, size: int, where: object) -> tuple[int, int]:
-    """Return width and height with the shorter side at `size`·256/224.
-
-    Parameters
-    ----------
-    width, height : int
-    size : int
-        Edge of the square that is to be cropped.
-    where : object
-        File of the picture, for the message.
-
-    Raises
-    ------
-    InputError
-        If the picture is so narrow that it would become too large.
-    """
-    target = round(size * 256 / 224)
-    longer = int(target * max(width, height) / min(width, height))
-    if longer * target > MAX_PIXELS:
-        raise InputError(
-            where,
-            f"{width} x {height} pixels, {target} x {longer} when scaled",
-            f"a picture of at most {MAX_PIXELS} pixels",
-            "Remove it, or cut it to what it shows.",
-        )
-    return (target, longer) if width <= height else (longer, target)
 
 
 def class_problems(listed: LabelledFiles) -> Iterator[InputError]:

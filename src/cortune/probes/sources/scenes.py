@@ -21,7 +21,7 @@ class Scenes(ProbeSource):
         """Return no file."""
         return []
 
-    def problems(self, spec: ProbeSpec, size: int, max_files: int) -> Iterator[InputError]:
+    def problems(self, spec: ProbeSpec, shorter: int, max_files: int) -> Iterator[InputError]:
         """Yield what is wrong with the numbers of scenes and classes."""
         if spec.n_classes < 2 or spec.n_images < 2 * spec.n_classes:
             yield InputError(
