@@ -34,7 +34,7 @@ def child(n_images: int, scratch_gb: float) -> dict[str, float]:
         Provenance("extract_features", "0-00000000", 0),
         Space(1e9, scratch_gb * 1e9),
     )
-    with tempfile.TemporaryDirectory(dir=".") as here:
+    with tempfile.TemporaryDirectory() as here:
         folder = Path(here)
         model = build_backbone("vit_b_16")
         name = {"name": "torchvision/vit_b_16", "num_classes": 1000}

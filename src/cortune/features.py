@@ -330,6 +330,7 @@ def extract_features(
     provenance: Provenance,
     runtime: Runtime,
     *,
+    base: PathLike | None = None,
     batch_size: int = 128,
     tokens: str = "all",
     space: Space | None = None,
@@ -338,8 +339,8 @@ def extract_features(
 
     Parameters
     ----------
-    network : path
-        Saved network.
+    network, base : path
+        Saved network, and the one it was tuned from.
     layers : list of str, ``auto``, or how many
         See :func:`cortune.networks.layers.choose_layers`.
     runtime, batch_size, tokens, space
@@ -361,7 +362,7 @@ def extract_features(
     from cortune.networks.layers import choose_layers
     from cortune.networks.store import load_network
 
-    saved = load_network(network)
+    saved = load_network(network, base)
     layers = choose_layers(saved.backbone, layers)
     assert_disjoint(saved.tuned_on, images.marks("test", "fit"), f"{network} and the test images")
     folder = Path(path).parent

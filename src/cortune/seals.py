@@ -81,6 +81,13 @@ def sealed_files(path: PathLike) -> list[Path]:
     return list(_sealed(Path(path)))
 
 
+def digest_of(path: PathLike) -> str:
+    """Return the SHA-256 of a file, from its seal where the file is as it was when sealed."""
+    path = Path(os.path.normpath(path))
+    expected, known = _sealed(path).get(path, ("", ""))
+    return expected if known and known == key_of(path) else sha256(path)
+
+
 def seal_of(path: PathLike) -> Path:
     """Return where the seal of an artifact lies."""
     return Path(path).with_name(f".{Path(path).name}.sha256")

@@ -82,6 +82,7 @@ def transfer_network(
     *,
     protocol: str,
     n_folds: int,
+    base: PathLike | None = None,
     batch_size: int = 128,
     tokens: str = "all",
     space: Space | None = None,
@@ -91,8 +92,8 @@ def transfer_network(
 
     Parameters
     ----------
-    network : path
-        The network of the source, or the untuned one.
+    network, base : path
+        The network of the source, or the untuned one, and the one that it was tuned from.
     layers : list of str, ``auto``, or how many
     targets : sequence of Target
     path : path
@@ -126,7 +127,7 @@ def transfer_network(
     from cortune.networks.layers import choose_layers
     from cortune.networks.store import load_network
 
-    saved = load_network(network)
+    saved = load_network(network, base)
     layers = choose_layers(saved.backbone, layers)
     kept = ("test",) if within else (*SETS, UNUSED)
     images = [load_images(target.paths, *kept) for target in targets]

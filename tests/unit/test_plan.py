@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from cortune.plan import Rates, Shape, describe, estimate, shape_of
 from cortune.project import Project
 from cortune.stages import STAGES
 
-SHAPE = Shape(gflop=0.5, widths={"classifier.5": 64}, n_bytes=1000)
+SHAPE = Shape(gflop=0.5, widths={"classifier.5": 64}, n_bytes=1000, tuned_bytes=1000)
 
 
 def plan(change=None):
@@ -22,7 +23,7 @@ def plan(change=None):
         change(content)
     config = Config.from_mapping(content)
     widths = dict.fromkeys((*config.backbone.layers, "features.12"), 100)
-    shape = Shape(SHAPE.gflop, widths, SHAPE.n_bytes, config.backbone.layers)
+    shape = replace(SHAPE, widths=widths, layers=config.backbone.layers)
     return {each.stage: each for each in estimate(Project(config), shape)}
 
 
@@ -76,7 +77,8 @@ def test_scratch_space_is_planned_for_and_bounded_by_its_key():
     def wide(**space):
         config = Config.from_mapping({**copy.deepcopy(EXAMPLE), "features": space})
         widths = dict.fromkeys((*config.backbone.layers, "features.12"), 100_000)
-        return estimate(Project(config), Shape(0.5, widths, 1000, config.backbone.layers))
+        shape = replace(SHAPE, widths=widths, layers=config.backbone.layers)
+        return estimate(Project(config), shape)
 
     def work(stages):
         return next(each.work[0] for each in stages if each.stage == "extract_features")

@@ -101,6 +101,7 @@ rule tune_pooled:
 rule extract_features:
     input:
         network=at(NETWORK, "network"),
+        backbone=at(BACKBONE, "network"),
         images=at("prepare_images", "images"),
         index=at("prepare_images", "index"),
         split=at("split_images", "split"),

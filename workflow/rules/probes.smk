@@ -23,6 +23,7 @@ rule prepare_probe:
 rule probe_network:
     input:
         networks=at(NETWORK, "network", together),
+        backbone=at(BACKBONE, "network"),
         images=at("prepare_probe", "images"),
         index=at("prepare_probe", "index"),
     output:

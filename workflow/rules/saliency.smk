@@ -1,6 +1,7 @@
 rule map_saliency:
     input:
         networks=at(NETWORK, "network", together),
+        backbone=at(BACKBONE, "network"),
         probes=at("probe_network", "folder", of_probe),
         images=at("prepare_probe", "images", of_probe),
         index=at("prepare_probe", "index", of_probe),

@@ -1,6 +1,7 @@
 rule transfer_subject:
     input:
         network=at(NETWORK, "network"),
+        backbone=at(BACKBONE, "network"),
         images=at("prepare_images", "images", others),
         index=at("prepare_images", "index", others),
         split=at("split_images", "split", others),
@@ -28,6 +29,7 @@ rule transfer_subject:
 rule transfer_dataset:
     input:
         network=at(NETWORK, "network"),
+        backbone=at(BACKBONE, "network"),
         images=at("prepare_images", "images", targets),
         index=at("prepare_images", "index", targets),
         split=at("split_images", "split", targets),

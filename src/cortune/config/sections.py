@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_serializer
 
+from cortune.networks.adapters import How
 from cortune.section import (
     SIMULATED,
     Classes,
@@ -237,6 +238,10 @@ class Tuning(Section):
     """Networks per unit and tuned method, each from a seed of its own: a network is a draw.
     Tables have means over them and their spread. The first has `seed`, so that those there are
     kept when there are to be more; the untuned network is one."""
+    adapt: How = "all"
+    """What of a network is tuned: `all`; `{last_blocks: N}`, the last N blocks and what comes after
+    them; or `{lora: {rank: 8, alpha: 16}}`, low-rank adapters in all blocks (they need `pip install
+    'cortune[lora]'`). The rest is frozen, and of a part only what changed is saved."""
     min_voxels: Count = 20
     """Smaller ROIs are skipped, and said so in `skipped.csv`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

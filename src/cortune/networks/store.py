@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.artifacts import PathLike, write_safetensors
 from cortune.errors import InputError
+from cortune.networks.adapters import adaptation, difference, restore
 from cortune.networks.backbones import Origin, class_scores, origin_of
 from cortune.networks.families import Preprocessing
+from cortune.seals import digest_of
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class SavedNetwork:
         that scores the network may be among them.
     head : dict of str to Tensor
         Parameters of the head that it was tuned with, by name.
+    path : path
+        Its file.
     """
 
     backbone: nn.Module
@@ -43,6 +47,7 @@ class SavedNetwork:
     num_classes: int
     tuned_on: tuple[str, ...]
     head: dict[str, Tensor]
+    path: PathLike
 
 
 def n_scores(model: nn.Module, input_size: int) -> int:
@@ -65,9 +70,18 @@ def save_network(
     num_classes: int,
     head: Mapping[str, Tensor] | None = None,
     tuned_on: Sequence[str] = (),
+    base: PathLike | None = None,
 ) -> None:
-    """Save a backbone, the head and the identities it was tuned on, as safetensors."""
-    tensors = {_BACKBONE + key: value for key, value in backbone.state_dict().items()}
+    """Save a backbone, the head and the identities it was tuned on, as safetensors.
+
+    Of a network that was adapted (:mod:`cortune.networks.adapters`) only what differs from
+    `base`, the file that it started from, which is named by its SHA-256.
+    """
+    state, adapted = backbone.state_dict(), adaptation(backbone)
+    if adapted is not None:
+        assert base is not None, "an adapted network has a base"
+        state = difference(backbone, _below(_BACKBONE, _read(base)[0]))
+    tensors = {_BACKBONE + key: value for key, value in state.items()}
     tensors |= {_HEAD + key: value for key, value in (head or {}).items()}
     arrays = {key: value.detach().cpu().contiguous().numpy() for key, value in tensors.items()}
     origin = origin_of(backbone)
@@ -79,24 +93,56 @@ def save_network(
         "preprocessing": asdict(origin.preprocessing),
         "tuned_on": sorted(tuned_on),
     }
+    if adapted is not None and base is not None:
+        description |= {"adaptation": adapted, "base": digest_of(base)}
     write_safetensors(path, arrays, provenance, network=description)
 
 
-def load_network(path: PathLike) -> SavedNetwork:
+def load_network(path: PathLike, base: PathLike | None = None) -> SavedNetwork:
     """Load a saved network.
+
+    Parameters
+    ----------
+    path : path
+    base : path, optional
+        The network that it was tuned from, of which an adapted one is the difference.
 
     Raises
     ------
     InputError
-        If the file is missing, truncated, or not a network of Cortune.
+        If the file is missing, truncated, or not a network of Cortune, or it is a difference
+        from another network than `base`.
+    ResourceError
+        If it has adapters and peft is not installed.
     """
     tensors, description = _read(path)
     name, num_classes = description["name"], description["num_classes"]
     shown = Preprocessing.of(description["preprocessing"])
     backbone = Origin(name, shown, description["options"]).build()
-    backbone.load_state_dict(_below(_BACKBONE, tensors))
+    own, adapted = _below(_BACKBONE, tensors), description.get("adaptation")
+    if adapted is None:
+        backbone.load_state_dict(own)
+    else:
+        start = _checked(base, description["base"], path)
+        backbone.load_state_dict(_below(_BACKBONE, _read(start)[0]))
+        restore(backbone, adapted)
+        _, unknown = backbone.load_state_dict(own, strict=False)
+        assert not unknown, unknown
     tuned_on = tuple(description["tuned_on"])
-    return SavedNetwork(backbone.eval(), name, num_classes, tuned_on, _below(_HEAD, tensors))
+    head = _below(_HEAD, tensors)
+    return SavedNetwork(backbone.eval(), name, num_classes, tuned_on, head, path)
+
+
+def _checked(base: PathLike | None, expected: str, path: PathLike) -> PathLike:
+    """Return the base of an adapted network, if it is the one."""
+    if base is None or digest_of(base) != expected:
+        raise InputError(
+            path,
+            f"the difference from another network than {base or 'none'}",
+            f"that network, whose SHA-256 is {expected}, beside it",
+            "Give the network that it was tuned from, or tune again.",
+        )
+    return base
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -23,12 +23,15 @@ class Shape:
         Of its weights.
     layers : sequence of str
         Those that features are taken of.
+    tuned_bytes : int
+        Of the weights that tuning changes.
     """
 
     gflop: float
     widths: Mapping[str, int]
     n_bytes: int
     layers: Sequence[str] = ()
+    tuned_bytes: int = 0
 
 
 def shape_of(config: Config) -> Shape:
@@ -42,6 +45,7 @@ def shape_of(config: Config) -> Shape:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from cortune.networks.adapters import changed_bytes
     from cortune.networks.backbones import planned
     from cortune.networks.layers import Trace, captured_layers, check_layers, choose_layers
 
@@ -60,4 +64,5 @@ def shape_of(config: Config) -> Shape:
         model(torch.zeros(1, 3, size, size, device=device))
         widths = {layer: prod(outputs[layer].shape) for layer in layers}
     n_bytes = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    return Shape(counter.get_total_flops() / 1e9, widths, n_bytes, chosen)
+    tuned = changed_bytes(model, config.tuning.adapt)
+    return Shape(counter.get_total_flops() / 1e9, widths, n_bytes, chosen, tuned)

@@ -173,7 +173,7 @@ class Count:
         split, section = self.config.split, METHODS[method].section
         epochs = getattr(self.config, section).epochs if section else 0
         passes = epochs * n * (_TRAINING * split.tune + split.validation)
-        return Work(network=passes * self.shape.gflop, disk=self.shape.n_bytes)
+        return Work(network=passes * self.shape.gflop, disk=self.shape.tuned_bytes)
 
     def extract_features(self, place: Address) -> Work:
         """One pass over a subject's images, and Gram matrices."""

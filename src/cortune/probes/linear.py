@@ -247,6 +247,7 @@ def probe_networks(
     *,
     probe: str,
     layer: str,
+    base: PathLike | None = None,
     penalties: Sequence[float] = (1.0,),
     max_iter: int = 1000,
     batch_size: int = 128,
@@ -269,6 +270,8 @@ def probe_networks(
         Name of the probe.
     layer : str
         Layer whose features are classified.
+    base : path, optional
+        The network that they were tuned from.
     penalties, max_iter
         As for :func:`fit_probe`.
     batch_size : int
@@ -285,7 +288,7 @@ def probe_networks(
     for job in jobs:
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
         features = extract_layers(
-            load_network(job.network).backbone,
+            load_network(job.network, base).backbone,
             [layer],
             images.cache,
             rows,

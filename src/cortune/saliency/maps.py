@@ -128,6 +128,7 @@ def map_saliency(
     provenance: Provenance,
     runtime: Runtime,
     settings: SaliencySettings,
+    base: PathLike | None = None,
 ) -> None:
     """Map the evidence for the true class over images and their mirror images.
 
@@ -142,6 +143,8 @@ def map_saliency(
     runtime : Runtime
         Maps are computed in float32 whatever its precision.
     settings : SaliencySettings
+    base : path, optional
+        The network that they were tuned from.
 
     Raises
     ------
@@ -153,7 +156,7 @@ def map_saliency(
 
     rows = saliency_rows(images, settings.n_images, provenance.seed)
     for job in jobs:
-        saved = load_network(job.network)
+        saved = load_network(job.network, base)
         result = read_probe_result(job.probe)
         mapper = _mapper(saved.backbone, result, images, runtime, settings)
         li, mean_map, examples = _summarise(mapper, images, rows, settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.address import OF_NETWORK, UNIT, Address
 from cortune.fingerprints import Sources
-from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
+from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
 from cortune.tuning.methods import joined
 
@@ -72,6 +72,7 @@ def space_of(job: Job) -> Space:
     ),
     inputs={
         "network": From(NETWORK, "network"),
+        "backbone": From(BACKBONE, "network"),
         "images": From("prepare_images", "images"),
         "index": From("prepare_images", "index"),
         "split": From("split_images", "split"),
@@ -115,6 +116,7 @@ def extract_features(job: Job) -> None:
         runtime,
         batch_size=config.features.batch_size,
         tokens=config.backbone.tokens,
+        base=job.input.backbone,
         space=space_of(job),
     )
 

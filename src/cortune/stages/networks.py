@@ -32,7 +32,9 @@ _HISTORY = {
 _NETWORK = Output(
     "network.safetensors",
     "Weights, `backbone.…` and `head.…`; in the metadata the model's name, number of classes, and "
-    "the identities of the images it was tuned on or selected by.",
+    "the identities of the images it was tuned on or selected by. Of a network of which a part was "
+    "tuned (`tuning.adapt`), what changed of `backbone.…`, and the SHA-256 of the file it changed "
+    "from.",
 )
 _TUNED = {
     "network": _NETWORK,
@@ -139,7 +141,7 @@ def _draw(job: Job, runtime: Runtime) -> Provenance:
     return replace(provenance, seed=replicate_seed(provenance.seed, job.address.replicate))
 
 
-_TUNES = ("seed", "tuning.precision", "{recipe}")
+_TUNES = ("seed", "tuning.precision", "tuning.adapt", "{recipe}")
 
 
 @stage(
@@ -171,6 +173,7 @@ def tune_network(job: Job) -> None:
         _draw(job, runtime),
         runtime,
         seeded=address.seeded,
+        how=job.config.tuning.adapt,
         checkpoint=job.scratch(job.output.network),
         workers=job.config.tuning.workers,
     )
@@ -219,6 +222,7 @@ def tune_pooled(job: Job) -> None:
         largest_roi=job.facts["largest"],
         interleaved=job.config.tuning.pooled_order == "interleaved",
         seeded=address.seeded,
+        how=job.config.tuning.adapt,
         checkpoint=job.scratch(job.output.network),
         workers=job.config.tuning.workers,
     )

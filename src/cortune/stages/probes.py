@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.address import OF_NETWORK, Address
 from cortune.fingerprints import Sources
-from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
+from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage, table
 from cortune.stages.encoding import ENCODING_TABLE
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def together(project: Project, address: Address) -> list[Address]:
     ),
     inputs={
         "networks": From(NETWORK, "network", together),
+        "backbone": From(BACKBONE, "network"),
         "images": From("prepare_probe", "images"),
         "index": From("prepare_probe", "index"),
     },
@@ -167,6 +168,7 @@ def probe_network(job: Job) -> None:
         probe=probe,
         layer=settings.layer,
         tokens=config.backbone.tokens,
+        base=job.input.backbone,
         penalties=settings.penalties,
         max_iter=settings.max_iter,
         batch_size=config.features.batch_size,

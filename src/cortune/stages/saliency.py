@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cortune.address import OF_NETWORK, Address
-from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
+from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage, table
 from cortune.stages.probes import LABEL, together
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ INDEX = From("prepare_probe", "index", of_probe)
     ),
     inputs={
         "networks": From(NETWORK, "network", together),
+        "backbone": From(BACKBONE, "network"),
         "probes": From("probe_network", "folder", of_probe),
         "images": IMAGES,
         "index": INDEX,
@@ -84,6 +85,7 @@ def map_saliency(job: Job) -> None:
         job.provenance(notes=runtime.notes()),
         runtime,
         SaliencySettings(settings.layer, settings.attribution, settings.n_images),
+        job.input.backbone,
     )
 
 

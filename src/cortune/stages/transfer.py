@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cortune.address import ALL, OF_NETWORK, Address
-from cortune.stages.declare import NETWORK, From, Output, figure, stage, table
+from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage, table
 from cortune.stages.encoding import MODELS, encoded, inside, space_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _transfer(job: Job, *, within: bool) -> None:
         job.encoding_settings(),
         protocol=config.encoding.protocols[0],
         n_folds=config.encoding.folds,
+        base=job.input.backbone,
         batch_size=config.features.batch_size,
         tokens=config.backbone.tokens,
         space=space_of(job),
@@ -80,6 +81,7 @@ def _transfer(job: Job, *, within: bool) -> None:
     facts=_own_rois,
     inputs={
         "network": From(NETWORK, "network"),
+        "backbone": From(BACKBONE, "network"),
         "images": From("prepare_images", "images", others),
         "index": From("prepare_images", "index", others),
         "split": From("split_images", "split", others),
@@ -106,6 +108,7 @@ def transfer_subject(job: Job) -> None:
     facts=_target_rois,
     inputs={
         "network": From(NETWORK, "network"),
+        "backbone": From(BACKBONE, "network"),
         "images": From("prepare_images", "images", targets),
         "index": From("prepare_images", "index", targets),
         "split": From("split_images", "split", targets),

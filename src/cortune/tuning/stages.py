@@ -15,6 +15,7 @@ from cortune.artifacts import PathLike, sha256, write_json, write_rows
 from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
 from cortune.errors import InputError
+from cortune.networks.adapters import How, adapt
 from cortune.networks.backbones import load_backbone, origin_of, planned
 from cortune.networks.device import Runtime
 from cortune.networks.heads import ContrastiveModel
@@ -144,6 +145,7 @@ def tune_network(
     runtime: Runtime,
     *,
     seeded: str,
+    how: How = "all",
     checkpoint: Path | None = None,
     workers: int = 0,
 ) -> History:
@@ -172,6 +174,8 @@ def tune_network(
     seeded : str
         What tells the random draws of this network from those of others
         (:attr:`cortune.address.Address.seeded`).
+    how : "all" or Adapt
+        What of the backbone is tuned (:func:`cortune.networks.adapters.adapt`).
     checkpoint : path, optional
         Where the state of training is kept, so that a killed job goes on.
     workers : int
@@ -185,7 +189,7 @@ def tune_network(
     unit = _watched(method, unit, settings, provenance.seed)
     start = load_network(backbone)
     n_voxels = unit.responses.shape[1]
-    task = _task(method, start, [unit], n_voxels, settings, provenance.seed, seeded)
+    task = _task(method, start, [unit], n_voxels, settings, provenance.seed, seeded, how)
     tune, validation = (
         _batches(unit, name, settings, provenance.seed, workers, task.drop_last)
         for name in ("tune", "validation")
@@ -206,6 +210,7 @@ def tune_pooled(
     runtime: Runtime,
     *,
     seeded: str,
+    how: How = "all",
     largest_roi: int | None = None,
     interleaved: bool = True,
     checkpoint: Path | None = None,
@@ -221,7 +226,7 @@ def tune_pooled(
         One that pools subjects, or joins hemispheres or ROIs.
     units : mapping of str to UnitData
         By subject, with the names of units as their parts.
-    settings, backbone, outputs, provenance, runtime, seeded, checkpoint, workers
+    settings, backbone, outputs, provenance, runtime, seeded, how, checkpoint, workers
         As for :func:`tune_network`.
     largest_roi : int, optional
         Voxels of the largest ROI of the data set: the width of ``pooled_max``.
@@ -248,7 +253,7 @@ def tune_pooled(
     n_voxels = {name: width for part in parts.values() for name, width in part.items()}
     options = {"largest": largest_roi}
     each = list(units.values())
-    task = _task(method, start, each, n_voxels, settings, provenance.seed, seeded, **options)
+    task = _task(method, start, each, n_voxels, settings, provenance.seed, seeded, how, **options)
     tune, validation = (
         SubjectBatches(
             {
@@ -279,13 +284,15 @@ def _task(
     settings: Any,
     seed: int,
     seeded: str,
+    how: How,
     **options: Any,
 ) -> Task:
-    """Return the task of tuning a network; its head is drawn by the seed."""
+    """Return the task of tuning a network; adapters and its head are drawn by the seed."""
     build = METHODS[method].build
     if build is None:
         raise ValueError(f"{method} tunes nothing")
     torch.manual_seed(torch_seed(seed, "head", seeded))
+    adapt(start.backbone, how)
     width, layer = start.num_classes, getattr(settings, "image_layer", None)
     if layer is not None:
         check_layers(start.backbone, [layer], f"{METHODS[method].section}.image_layer")
@@ -339,6 +346,7 @@ def _tune(
         num_classes=start.num_classes,
         head=head,
         tuned_on=tuned_on,
+        base=start.path,
     )
     _forget(checkpoint)
     return history
