@@ -12,9 +12,12 @@ from cortune.config import Config, ConfigError, Dataset
 from cortune.data.identity import COMMUNITY, community_ids
 from cortune.data.images import same_pictures
 from cortune.data.problems import some
+from cortune.data.rois import HEMISPHERES, select_rois
 from cortune.data.splits import read_split
 from cortune.errors import CortuneError
 from cortune.project import Project
+
+_ABREAST = 8
 
 
 def find_problems(*configfiles: str | Path) -> list[str]:
@@ -70,6 +73,38 @@ def find_notes(*configfiles: str | Path) -> list[str]:
 def _alike(paths: Sequence[Path], root: Path) -> list[list[str]]:
     groups = same_pictures(paths)
     return [[path.relative_to(root).as_posix() for path in group] for group in groups]
+
+
+def describe(*configfiles: str | Path) -> str:
+    """Return what there is in the data sets of a configuration without problems, as tables.
+
+    Subjects side by side, at most eight; ROIs with their vertices, left and right hemisphere.
+    """
+    project = Project(Config.from_file(*configfiles))
+    lines: list[str] = []
+    for name, dataset in project.config.datasets.items():
+        if project.simulation(name) is not None:
+            lines.append(f"{name} ({dataset.layout}): is simulated when the workflow runs.")
+            continue
+        reader, subjects = project.reader(name), project.subjects(name)
+        lines.append(f"{name} ({dataset.layout}) in {dataset.root}: {len(subjects)} subject(s)")
+        for start in range(0, len(subjects), _ABREAST):
+            columns = []
+            for subject in subjects[start : start + _ABREAST]:
+                left, right = (reader.roi_sizes(subject, side) for side in HEMISPHERES)
+                rois = {
+                    roi: f"{left.get(roi, 0)}+{right.get(roi, 0)}"
+                    for roi in select_rois(dataset.rois, left | right)
+                }
+                columns.append({"": subject, **reader.facts(subject), **rois})
+            for key in dict.fromkeys(key for column in columns for key in column):
+                cells = "".join(f"{column.get(key, '–'):>16}" for column in columns)
+                lines.append(f"  {key:22}{cells}")
+    lines.append(
+        "Looked at: every header, table, label and name of them; of responses and pictures, "
+        "samples. ROIs are in vertices, left + right."
+    )
+    return "\n".join(lines)
 
 
 def _dataset_problems(config: Config) -> Iterator[str]:

@@ -38,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Report everything wrong with the configuration and the inputs it names."""
-    from cortune.check import find_notes, find_problems
+    """Report everything wrong with the configuration and its inputs, or what is there."""
+    from cortune.check import describe, find_notes, find_problems
 
-    problems = find_problems(*_files(arguments))
-    for problem in problems:
-        print(problem)
-    for note in [] if problems else find_notes(*_files(arguments)):
+    files = _files(arguments)
+    problems = find_problems(*files)
+    print(*(problems or [describe(*files)]), sep="\n")
+    for note in [] if problems else find_notes(*files):
         print(f"note: {note}")
     print(f"{len(problems)} problem(s)." if problems else "No problem found.")
     return 1 if problems else 0

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cortune.check import find_problems
 from cortune.cli import main
+from cortune.data.algonauts import AlgonautsReader
 
 
 @pytest.fixture
@@ -37,7 +38,17 @@ def configuration(tmp_path, **sections):
 
 def test_a_sound_project_has_no_problem(tmp_path, tree, capsys):
     assert main(["check", "--configfile", str(configuration(tmp_path))]) == 0
-    assert "No problem" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.endswith("\nNo problem found.\n")
+    table = {line[2:24].strip(): line[24:].split() for line in said.splitlines()[1:-2]}
+    assert table[""] == ["subj01"]
+    reader = AlgonautsReader(tree.root)
+    left, right = (reader.responses("subj01", side) for side in ("lh", "rh"))
+    assert table["images"] == [str(len(left.identities))]
+    for roi in ("V1v", "PPA"):
+        assert table[roi] == [f"{len(left.rois[roi])}+{len(right.rois[roi])}"]
+    medians = [f"{np.median(side.noise_ceiling):.2f}" for side in (left, right)]
+    assert table["noise ceiling, median"] == medians
 
 
 def test_pictures_that_decode_alike_are_named(tmp_path, tree, capsys):

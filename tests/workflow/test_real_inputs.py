@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from cortune.data.algonauts import AlgonautsReader
 from cortune.data.algonauts_files import load_mask
@@ -67,6 +68,25 @@ def test_full_configuration_lists_the_whole_job_set(workspace, full_tree, reposi
     assert planned["prepare_responses"] == 4
     assert planned["prepare_images"] == 2
     assert planned["prepare_backbone"] == 1
+    assert "simulate_dataset" not in planned
+
+
+def test_nod_by_itself_lists_its_job_set(workspace, repository):
+    """`config/nod.yaml` on a simulated NOD in the folder that it names."""
+    config = workspace.folder / "nod.yaml"
+    shutil.copy(repository / "config/nod.yaml", config)
+    out = ("--out", "data/ds004496", "--n-images", "40", "--run-trials", "10")
+    done = workspace.cortune("simulate", "--layout", "nod", "--image-size", "64", *out)
+    assert done.returncode == 0, done.stderr
+    done = workspace.cortune("check", "--configfile", "nod.yaml")
+    assert done.stdout.endswith("No problem found.\n"), done.stdout
+    assert "200+200" in done.stdout
+    done = workspace.cortune("plan", "--configfile", "nod.yaml")
+    assert "tune_network" in done.stdout
+    planned = workspace.planned(config)
+    rois = yaml.safe_load(config.read_text())["datasets"]["nod"]["rois"]
+    assert planned["tune_network"] == 2 * len(rois)
+    assert planned["prepare_responses"] == 2
     assert "simulate_dataset" not in planned
 
 

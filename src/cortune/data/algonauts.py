@@ -215,6 +215,10 @@ class AlgonautsReader(FamilyReader):
         scale = 100 if np.nanmax(ceiling, initial=0) > 1 else 1
         return (ceiling / scale).astype(np.float32)
 
+    def _ceiling(self, subject: str, hemisphere: str) -> NDArray[np.float32]:
+        n_vertices = self._values(subject, hemisphere).shape[1]
+        return self._noise_ceiling(subject, hemisphere, n_vertices)
+
     def _check_length(
         self, path: Path, n_found: int, subject: str, hemisphere: str, n_vertices: int
     ) -> None:

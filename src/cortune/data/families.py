@@ -40,6 +40,17 @@ class FamilyReader(Reader):
         """Return the number of vertices of each ROI, empty ones included."""
         return {name: len(where) for name, where in self._rois(subject, hemisphere).items()}
 
+    def facts(self, subject: str) -> dict[str, str]:
+        """Return the noise ceilings beside the rest."""
+        ceilings = [self._ceiling(subject, hemisphere) for hemisphere in HEMISPHERES]
+        known = [values[np.isfinite(values)] for values in ceilings if values is not None]
+        medians = [f"{np.median(values):.2f}" for values in known if len(values)]
+        return {**super().facts(subject), "noise ceiling, median": " ".join(medians) or "none"}
+
+    @abstractmethod
+    def _ceiling(self, subject: str, hemisphere: str) -> NDArray[np.float32] | None:
+        """Return the noise ceilings as shares of variance, as far as files have them."""
+
     def _rois(self, subject: str, hemisphere: str) -> dict[str, NDArray[np.int64]]:
         """Return the vertices of every ROI of every family, ascending.
 

@@ -168,6 +168,16 @@ class NodReader(Reader):
             noise_ceiling=np.full(len(local), np.nan, np.float32),
         )
 
+    def facts(self, subject: str) -> dict[str, str]:
+        """Return sessions, runs and images, and whether there are pRF fits."""
+        runs = self._present_runs(subject)
+        return {
+            "sessions": f"{len({run.session for run in runs})} ({count(runs, 'run')})",
+            **super().facts(subject),
+            "noise ceiling": "none",
+            "pRF fits": "yes" if self._fit_file(subject).exists() else "no",
+        }
+
     def listing(self, subject: str) -> list[str]:
         """Return the place of every trial's picture, where bare names are found.
 

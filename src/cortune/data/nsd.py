@@ -293,6 +293,18 @@ class NsdReader(FamilyReader):
         ncsnr = estimated if distributed is None else distributed[vertices]
         return noise_ceiling(ncsnr, repeats).astype(np.float32)
 
+    def facts(self, subject: str) -> dict[str, str]:
+        """Return the number of sessions beside the rest."""
+        sessions = len(self._tree.on_disk(subject, HEMISPHERES[0]))
+        return {"sessions": str(sessions), **super().facts(subject)}
+
+    def _ceiling(self, subject: str, hemisphere: str) -> NDArray[np.float32] | None:
+        ncsnr = load_ncsnr(self._tree, subject, hemisphere)
+        if ncsnr is None:
+            return None
+        vertices = np.unique(np.concatenate(list(self._rois(subject, hemisphere).values())))
+        return noise_ceiling(ncsnr[vertices], self._seen(subject)[1]).astype(np.float32)
+
     # All problems at once.
 
     def _inspect_shared(self, log: Problems) -> None:

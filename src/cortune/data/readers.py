@@ -210,6 +210,10 @@ class Reader(ABC):
         files = [*self._files(subject, hemisphere), self._photographs(subject)]
         return [path for path in dict.fromkeys(files) if path.is_file()]
 
+    def facts(self, subject: str) -> dict[str, str]:
+        """Return what there is of a subject, for people; headers and masks are read."""
+        return {"images": str(len(self.images(subject)))}
+
     def name_of(self, path: Path) -> str:
         """Name a file by its place in the data set, not on this machine."""
         # As text: planning names every picture, and paths take ten times as long.
