@@ -140,12 +140,12 @@ def test_a_server_without_ranges_begins_anew(bucket: Bucket, tmp_path: Path) -> 
     assert (tmp_path / BETAS).read_bytes() == (bucket.root / key).read_bytes()
 
 
-@pytest.mark.parametrize("kind", [".dscalar.nii", ".png"])
+@pytest.mark.parametrize("kind", [".dscalar.nii", ".JPEG"])
 def test_another_content_is_refused(
     bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     (key,) = [key for key in bucket.names() if key.endswith(kind) and "sub-02" not in key][:1]
-    if kind == ".png":
+    if kind == ".JPEG":
         own = open_dataset("nod", bucket.root / "ds004496")._pictures("sub01")
         key = own[0].relative_to(bucket.root).as_posix()
     bucket.lies.add(key)
@@ -253,7 +253,7 @@ def test_subjects_without_fits(
 def test_a_dry_run_downloads_no_data(bucket: Bucket, tmp_path: Path) -> None:
     assert main(order(bucket, tmp_path, "--subjects", "sub01", "--dry-run")) == 0
     assert not list(tmp_path.rglob("*.nii"))
-    assert not list(tmp_path.rglob("*.png"))
+    assert not list(tmp_path.rglob("*.JPEG"))
 
 
 def test_a_full_disk_is_named(bucket: Bucket, tmp_path: Path) -> None:

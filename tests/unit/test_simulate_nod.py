@@ -91,7 +91,7 @@ def test_betas_are_cifti(written: Path, run: str) -> None:
     assert isinstance(scalars, ScalarAxis) and isinstance(columns, BrainModelAxis)
     rows = events(written, run)
     assert [row["stim_file"].rsplit("/", 1)[-1] for row in rows] == list(scalars.name)
-    assert (results(written, run) / f"{run}_label.txt").read_text() == "".join(scalars.name)
+    assert (results(written, run) / f"{run}_label.txt").read_text().split() == list(scalars.name)
     structures = [(str(name), len(axis)) for name, _, axis in columns.iter_structures()]
     assert structures == [
         ("CIFTI_STRUCTURE_CORTEX_LEFT", 29_696),
@@ -110,9 +110,9 @@ def test_events_tell_class_and_picture(written: Path) -> None:
         scene_id = int(Path(row["stim_file"]).stem.split("_")[-1])
         scene_id -= row["stim_file"].startswith("coco/")
         scene = render_scene(scene_id, size=32, n_classes=6, seed=0)
-        assert int(row["trial_type"]) == scene.label + 1
+        assert float(row["trial_type"]) == scene.label + 1
         picture = np.asarray(Image.open(written / "data/stimuli" / row["stim_file"]))
-        np.testing.assert_array_equal(picture, scene.image)
+        np.testing.assert_allclose(picture.astype(int), scene.image, atol=6)  # a JPEG
 
 
 def test_parcellation_has_the_real_counts(written: Path) -> None:

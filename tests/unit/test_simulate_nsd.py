@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.io import loadmat
@@ -39,6 +40,8 @@ SPEC = SimulationSpec(
 )  # fmt: skip
 BETAS = "nsddata_betas/ppdata/subj01/fsaverage/betas_fithrf_GLMdenoise_RR"
 LABELS = "nsddata/freesurfer/subj01/label"
+FSAVERAGE = "nsddata/freesurfer/fsaverage/label"
+WAYS = ("white-to-fsaverage", "fsaverage-to-white")
 STIMULI = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
 DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat"
 STIM_INFO = "nsddata/experiments/nsd/nsd_stim_info_merged.csv"
@@ -75,7 +78,12 @@ def test_files_are_those_of_nsd(written: Path) -> None:
     for h in HEMISPHERES:
         expected |= {f"{BETAS}/{h}.betas_session{n:02d}.mgh" for n in (1, 2, 3)}
         expected |= {f"{BETAS}/{h}.ncsnr.mgh", *(f"{LABELS}/{h}.{f}.mgz" for f in FAMILIES)}
-    expected |= {f"{LABELS}/{family}.mgz.ctab" for family in FAMILIES}
+    families, own = (*FAMILIES, "nsdgeneral"), "nsddata/ppdata/subj01"
+    for where in (LABELS, FSAVERAGE):
+        expected |= {f"{where}/{family}.mgz.ctab" for family in families}
+        expected |= {f"{where}/{h}.nsdgeneral.mgz" for h in HEMISPHERES}
+    expected |= {f"{own}/transforms/{h}.{way}.mgz" for way in WAYS for h in HEMISPHERES}
+    expected |= {f"{own}/behav/responses.tsv"}
     names = {p.relative_to(written / "nsd").as_posix() for p in (written / "nsd").rglob("*.*")}
     assert {name for name in names if (written / "nsd" / name).is_file()} == expected
 
@@ -89,6 +97,8 @@ def test_arrays_have_the_real_types(written: Path) -> None:
     design = loadmat(root / DESIGN)
     assert design["masterordering"].shape == (1, 86)
     assert design["subjectim"].shape == (8, 43)
+    types = {"masterordering": np.uint16, "subjectim": np.int32, "sharedix": np.int32}
+    assert {name: design[name].dtype for name in types} == types
     assert b"Created on" not in (root / DESIGN).read_bytes()[:116]
     with h5py.File(root / STIMULI) as file:
         assert file["imgBrick"].shape == (73_000, 32, 32, 3)
@@ -107,6 +117,71 @@ def test_every_subject_has_its_images_in_the_design(written: Path) -> None:
     np.testing.assert_array_equal(design["sharedix"][0], np.sort(shared[0]))
     assert len(np.unique(design["subjectim"])) == 25 + 8 * 18
     assert np.all(np.bincount(design["masterordering"][0].astype(int))[1:] == SPEC.n_repeats)
+
+
+def test_the_stimulus_table_tells_every_trial(written: Path) -> None:
+    table = pd.read_csv(written / "nsd" / STIM_INFO, index_col=0)
+    subjects = [f"subject{n}" for n in range(1, 9)]
+    first = ["cocoId", "cocoSplit", "cropBox", "loss", "nsdId", "flagged", "BOLD5000"]
+    repeats = [f"{subject}_rep{n}" for subject in subjects for n in range(3)]
+    assert list(table.columns) == [*first, "shared1000", *subjects, *repeats]
+    assert len(table) == 73_000 and set(table["cocoSplit"]) == {"train2017", "val2017"}
+    design = loadmat(written / "nsd" / DESIGN)
+    order = design["masterordering"][0].astype(int) - 1
+    shown = design["subjectim"][:, order] - 1
+    for subject, images in zip(subjects, shown, strict=True):
+        for trial in (1, 40, 86):
+            row = table.loc[images[trial - 1]]
+            assert trial in [row[f"{subject}_rep{n}"] for n in range(3)] and row[subject] == 1
+    assert table["shared1000"].sum() == SPEC.n_shared
+
+
+def test_behaviour_tells_what_was_shown(written: Path) -> None:
+    behaviour = pd.read_csv(written / "nsd/nsddata/ppdata/subj01/behav/responses.tsv", sep="\t")
+    design = loadmat(written / "nsd" / DESIGN)
+    shown = design["subjectim"][0, design["masterordering"][0].astype(int) - 1]
+    np.testing.assert_array_equal(behaviour["73KID"], shown)
+    np.testing.assert_array_equal(behaviour["10KID"], design["masterordering"][0])
+    np.testing.assert_array_equal(behaviour["ISOLD"], pd.Series(shown).duplicated())
+    assert behaviour["SESSION"].value_counts().sort_index().tolist() == [29, 29, 28]
+    assert behaviour["MEMORYFIRST"].isna().sum() == len(set(shown))
+
+
+def test_labels_are_on_the_subjects_own_surface(written: Path) -> None:
+    root = written / "nsd"
+    for h in HEMISPHERES:
+        own = root / "nsddata/ppdata/subj01/transforms"
+        there, back = (
+            np.squeeze(nibabel.load(own / f"{h}.{way}.mgz").get_fdata()).astype(int) - 1
+            for way in WAYS
+        )
+        np.testing.assert_array_equal(back[there], np.arange(163_842))
+        labels = np.squeeze(nibabel.load(root / LABELS / f"{h}.nsdgeneral.mgz").get_fdata())
+        assert len(labels) == len(back) > 163_842
+        general = np.squeeze(nibabel.load(root / FSAVERAGE / f"{h}.nsdgeneral.mgz").get_fdata())
+        np.testing.assert_array_equal(labels[there], general)
+
+
+def test_the_volume_holds_the_surfaces_responses(written: Path, tmp_path: Path) -> None:
+    simulate_layout("nsd", tmp_path / "nsd", ["subj01"], replace(SPEC, volume=True), 0)
+    root = tmp_path / "nsd"
+    reader = open_dataset("nsd", root, space="func1pt8mm")
+    assert reader.problems("all", "all") == []
+    surface = open_dataset("nsd", written / "nsd")
+    for h in HEMISPHERES:
+        assert reader.roi_sizes("subj01", h) == surface.roi_sizes("subj01", h)
+        ours, theirs = (r.responses("subj01", h) for r in (reader, surface))
+        for roi in ("V1v", "EBA"):
+            a, b = ours.values[:, ours.rois[roi]], theirs.values[:, theirs.rois[roi]]
+            np.testing.assert_allclose(a, b, atol=0.02)  # integers, 300 a percent
+    folder = root / BETAS.replace("fsaverage", "func1pt8mm")
+    image = nibabel.load(folder / "betas_session01.nii.gz")
+    with h5py.File(folder / "betas_session01.hdf5") as file:
+        betas = file["betas"][:]
+    assert betas.shape == (29, 83, 104, 81) and betas.dtype == np.int16
+    np.testing.assert_array_equal(np.asanyarray(image.dataobj), betas.T)
+    roi = root / "nsddata/ppdata/subj01/func1pt8mm/roi/nsdgeneral.nii.gz"
+    assert set(np.unique(nibabel.load(roi).get_fdata())) == {-1, 1}
 
 
 def test_pictures_are_their_scenes(written: Path) -> None:

@@ -91,6 +91,8 @@ class Simulate(Section):
     mirrored: Annotated[bool, only(*FULL)] = False
     """Write every picture mirrored left to right, with the responses to the picture as it was. A
     control: whatever follows from the sides of the visual field must change sides."""
+    volume: Annotated[bool, only("nsd")] = False
+    """Write the functional volume, too, which `space: func1pt8mm` reads."""
     n_coco: Annotated[int, simulated("n_coco"), only("nod")] = 0
     """How many of the images are scenes that a simulated NSD may show too (COCO images)."""
     run_trials: Annotated[int, simulated("run_trials"), only("nod")] = 100

@@ -23,6 +23,13 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path, "PNG", compress_level=1)
 
 
+def write_jpeg(path: Path, pixels: np.ndarray) -> None:
+    """Write a JPEG that loses next to nothing."""
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path, "JPEG", quality=100, subsampling=0)
+
+
 def write_mat(path: Path, variables: Mapping[str, Any], text: bytes) -> None:
     """Write a MATLAB file that begins with `text`, where scipy writes the time of day."""
     from scipy.io import savemat

@@ -20,7 +20,7 @@ from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
 from cortune.seeds import rng
 from cortune.simulate.brain import Brain, place_brain
-from cortune.simulate.files import write_mat, write_picture, write_truth
+from cortune.simulate.files import write_jpeg, write_mat, write_truth
 from cortune.simulate.grayordinates import (
     AREAS,
     COUNTS,
@@ -44,7 +44,7 @@ PIXELS_PER_DEGREE = 200 / PICTURE_DEGREES
 _WHERE = "simulate"
 _FIRST_IDENTITY = 1_000_000  # beyond those of the NSD simulation
 _MAX_IMAGES = 100_000
-_SECONDS = (4.0, 0.5)  # between onsets, and of a picture
+_SECONDS = (4.0, 1.0)  # between onsets, and of a picture
 _PERCENT = 0.8  # typical standard deviation of the signal, percent signal change
 _FIT_TRIALS = 12  # a pRF fit is as reliable as the mean of so many trials
 _UNFITTED = 0.02
@@ -201,13 +201,13 @@ def _written(
     for identity, is_coco in _identities(spec, subject, seed):
         scene = render_scene(identity, size=spec.image_size, n_classes=spec.n_classes, seed=seed)
         synset = f"n{scene.label + 1:08d}"
-        name = f"imagenet/{synset}/{synset}_{identity}.png"
+        name = f"imagenet/{synset}/{synset}_{identity}.JPEG"
         if is_coco:
-            name = f"coco/{identity + 1:012d}.png"
+            name = f"coco/{identity + 1:012d}.jpg"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         # Another subject's job may write the same picture.
         with atomic(folder / name, alone=False) as path:
-            write_picture(path, scene.image)
+            write_jpeg(path, scene.image)
         stimuli.append((name, scene.label + 1))
         yield scene
 
@@ -277,16 +277,16 @@ def _write_run(
     folder = results / name
     folder.mkdir(parents=True)
     _write_maps(folder / f"{name}_beta.dscalar.nii", names, betas)
-    # The data set's own script wrote no newlines.
-    (folder / f"{name}_label.txt").write_text("".join(names), encoding="utf-8")
+    (folder / f"{name}_label.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
 def _write_maps(path: Path, names: list[str], values: np.ndarray) -> None:
-    """Write maps by cortical grayordinate as CIFTI-2."""
+    """Write maps by cortical grayordinate as CIFTI-2, in the type that they have."""
     from nibabel.cifti2 import Cifti2Image, ScalarAxis
 
-    image = Cifti2Image(values.astype(np.float32), (ScalarAxis(names), brain_models()))
+    image = Cifti2Image(values, (ScalarAxis(names), brain_models()))
     image.nifti_header.set_intent("ConnDenseScalar")
+    image.set_data_dtype(values.dtype)
     image.to_filename(path)
 
 
@@ -297,12 +297,13 @@ def _write_events(
     path = raw / label / "func" / f"{subject}_{label}_task-imagenet_run-{run:02d}_events.tsv"
     path.parent.mkdir(parents=True, exist_ok=True)
     step, duration = _SECONDS
-    rows = [
-        f"{step * index:g}\t{duration:g}\t{class_id}\t{stimulus}"
-        for index, (stimulus, class_id) in enumerate(stimuli)
-    ]
-    lines = ["onset\tduration\ttrial_type\tstim_file", *rows]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    columns = "onset duration trial_type response response_time stim_file"
+    rows = ["\t".join(columns.split())]
+    for index, (stimulus, class_id) in enumerate(stimuli):
+        response, seconds = (1.0 if class_id % 2 else -1.0), 0.6 + class_id % 7 / 10
+        cells = (0.0144 + step * index, duration, float(class_id), response, seconds, stimulus)
+        rows.append("\t".join(map(str, cells)))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _write_fits(results: Path, subject: str, brains: dict[str, Brain], seed: int) -> None:
@@ -337,5 +338,5 @@ def _write_fits(results: Path, subject: str, brains: dict[str, Brain], seed: int
         parts.append(maps)
     folder = results / "ses-prf_task-prf"
     folder.mkdir(parents=True)
-    names = ["angle", "eccentricity", "size", "R2"]
+    names = ["ang", "ecc", "rfsize", "R2"]
     _write_maps(folder / f"{folder.name}_params.dscalar.nii", names, np.concatenate(parts, axis=1))

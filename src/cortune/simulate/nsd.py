@@ -24,8 +24,16 @@ from cortune.seeds import rng
 from cortune.simulate.algonauts import fsaverage_truth, picture_of, scenes_of
 from cortune.simulate.brain import Brain, make_brain
 from cortune.simulate.files import write_mat
-from cortune.simulate.layout import Layout
+from cortune.simulate.layout import make_layout
 from cortune.simulate.layouts import Simulator, simulator
+from cortune.simulate.nsd_more import (
+    GENERAL,
+    write_behaviour,
+    write_map,
+    write_names,
+    write_native,
+    write_volume,
+)
 from cortune.simulate.photographs import write_photographs
 from cortune.simulate.responses import noiseless_responses
 from cortune.simulate.spec import (
@@ -38,19 +46,24 @@ from cortune.simulate.surface import N_FSAVERAGE
 from cortune.simulate.trials import master_ordering, sessions
 
 N_SUBJECTS = 8
+FSAVERAGE = "nsddata/freesurfer/fsaverage"
+_REPEATS = 3
 _N_COCO = 581_929  # COCO's ids are up to this number
 
 
 @simulator("nsd")
 class NsdSimulator(Simulator):
-    """Writer of the raw NSD layout, on fsaverage."""
+    """Writer of the raw NSD layout, on fsaverage and, if asked for, in the volume."""
 
     spec = SimulationSpec
-    shared = (DESIGN, STIM_INFO, STIMULI)
+    shared = (DESIGN, STIM_INFO, STIMULI, FSAVERAGE)
 
     def folders(self, subject: str) -> list[str]:
-        """Return the folders of labels and betas."""
-        return [f"nsddata/freesurfer/{subject}", f"nsddata_betas/ppdata/{subject}"]
+        """Return the folders of labels, behaviour and betas."""
+        return [
+            *(f"{parent}/{subject}" for parent in ("nsddata/freesurfer", "nsddata/ppdata")),
+            f"nsddata_betas/ppdata/{subject}",
+        ]
 
     def check(self, spec: SimulationSpec, subject: str, seed: int) -> None:
         """Require one of NSD's subjects for whom there are enough images."""
@@ -100,13 +113,20 @@ def simulate_nsd_stimuli(spec: SimulationSpec, root: PathLike, seed: int) -> lis
         _write_stim_info(path, spec, design, seed)
     with atomic(root / STIMULI) as path:
         _write_pictures(path, spec, np.unique(design), seed)
-    return [root / DESIGN, root / STIM_INFO, root / STIMULI]
+    with atomic(root / FSAVERAGE) as path:
+        for hemisphere in HEMISPHERES:
+            layout = make_layout(spec, hemisphere)
+            general = np.zeros(N_FSAVERAGE, np.int32)
+            general[layout.vertices] = 1
+            write_map(path / "label" / f"{hemisphere}.{GENERAL}.mgz", general)
+        write_names(path / "label", layout)
+    return [root / name for name in (DESIGN, STIM_INFO, STIMULI, FSAVERAGE)]
 
 
 def simulate_nsd_subject(
     spec: SimulationSpec, subject: str, root: PathLike, truth: PathLike, seed: int
 ) -> None:
-    """Write one subject's betas, noise-ceiling SNR and ROI labels, on fsaverage.
+    """Write one subject's betas and noise-ceiling SNR on fsaverage, and all that goes with them.
 
     The same arguments give the same bytes, whichever other subjects are simulated. The
     three folders appear when they are whole; former ones are replaced.
@@ -117,9 +137,10 @@ def simulate_nsd_subject(
     subject : str
         ``subj01`` to ``subj08``.
     root : path
-        Folder of the data set; receives ``nsddata_betas/ppdata/<subject>`` and
-        ``nsddata/freesurfer/<subject>``. Vertices of no ROI are zero and the files sparse
-        there.
+        Folder of the data set; receives ``nsddata_betas/ppdata/<subject>`` (with
+        `spec.volume` also in ``func1pt8mm``), ``nsddata/freesurfer/<subject>`` (ROI labels on
+        the subject's own surface) and ``nsddata/ppdata/<subject>`` (the way to fsaverage,
+        behaviour). Vertices of no ROI are zero and the files sparse there.
     truth : path
         Receives ``lh.h5`` and ``rh.h5`` as
         :func:`cortune.simulate.algonauts.simulate_subject` writes them.
@@ -138,13 +159,18 @@ def simulate_nsd_subject(
     with (
         atomic(truth) as truth_folder,
         atomic(root / "nsddata" / "freesurfer" / subject) as surfaces,
+        atomic(root / "nsddata" / "ppdata" / subject) as own,
         atomic(root / "nsddata_betas" / "ppdata" / subject) as betas,
     ):
         scratch = truth_folder / "scratch"
         scratch.mkdir(parents=True)
-        _write_labels(surfaces / "label", {h: brain.layout for h, brain in brains.items()})
+        layouts = {h: brain.layout for h, brain in brains.items()}
+        write_native(surfaces / "label", own / "transforms", layouts, subject, seed)
+        write_behaviour(own / "behav" / "responses.tsv", spec, subject, seed)
         scenes = scenes_of(spec, image_ids, seed)
         signal = noiseless_responses(brains, scenes, len(image_ids), scratch)
+        if spec.volume:
+            write_volume(betas, own, spec, subject, brains, signal, seed)
         for hemisphere, brain in brains.items():
             responses = signal.pop(hemisphere)
             _write_betas(betas / SURFACE / BETAS, spec, subject, brain, responses, seed)
@@ -175,30 +201,42 @@ def _design(spec: SimulationSpec, seed: int) -> np.ndarray:
 
 
 def _write_design(path: Path, spec: SimulationSpec, design: np.ndarray, seed: int) -> None:
-    """Write the design as NSD does: everything counts from 1."""
+    """Write the design as NSD does: everything counts from 1, in its types."""
     variables = {
-        "masterordering": master_ordering(spec, seed)[None] + 1.0,
-        "subjectim": design + 1.0,
-        "sharedix": np.sort(design[0, : spec.n_shared])[None] + 1.0,
+        "masterordering": (master_ordering(spec, seed)[None] + 1).astype(np.uint16),
+        "subjectim": (design + 1).astype(np.int32),
+        "sharedix": (np.sort(design[0, : spec.n_shared])[None] + 1).astype(np.int32),
     }
     write_mat(path, variables, b"MATLAB 5.0 MAT-file, written by Cortune")
 
 
 def _write_stim_info(path: Path, spec: SimulationSpec, design: np.ndarray, seed: int) -> None:
-    """Write a row per NSD id; COCO ids are drawn."""
+    """Write a row per NSD id: COCO ids and what else is drawn; the trials, from 1, that show it."""
     draw = rng(seed, "simulate", "coco")
     coco_ids = 1 + draw.choice(_N_COCO, N_NSD_IMAGES, replace=False)
+    draw = rng(seed, "simulate", "stimulus table")
+    crops, losses = draw.choice([0.0, 0.125, 0.1671875], N_NSD_IMAGES), draw.random(N_NSD_IMAGES)
+    splits = np.where(draw.random(N_NSD_IMAGES) < 0.04, "val2017", "train2017").tolist()
     shared = np.isin(np.arange(N_NSD_IMAGES), design[0, : spec.n_shared])
     seen = np.zeros((N_NSD_IMAGES, N_SUBJECTS), int)
+    trials = np.zeros((N_NSD_IMAGES, N_SUBJECTS, _REPEATS), int)
+    shown = np.argsort(master_ordering(spec, seed), kind="stable")
+    shown = shown.reshape(spec.n_images, spec.n_repeats)[:, :_REPEATS] + 1
     for subject, images in enumerate(design):
         seen[images, subject] = 1
+        trials[images, subject, : shown.shape[1]] = shown
     subjects = [f"subject{number}" for number in range(1, N_SUBJECTS + 1)]
+    repeats = [f"{subject}_rep{repeat}" for subject in subjects for repeat in range(_REPEATS)]
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["", "cocoId", "cocoSplit", "nsdId", "shared1000", *subjects])
-        for nsd_id, coco_id in enumerate(coco_ids.tolist()):
-            marks = seen[nsd_id].tolist()
-            table.writerow([nsd_id, coco_id, "train2017", nsd_id, bool(shared[nsd_id]), *marks])
+        first = ["", "cocoId", "cocoSplit", "cropBox", "loss", "nsdId", "flagged", "BOLD5000"]
+        table.writerow([*first, "shared1000", *subjects, *repeats])
+        rows = zip(coco_ids.tolist(), splits, crops.tolist(), losses.tolist(), strict=True)
+        for nsd_id, (coco_id, split, crop, loss) in enumerate(rows):
+            box = f"(0, 0, {crop}, {crop})"
+            row = [nsd_id, coco_id, split, box, f"{loss:.10f}", nsd_id, False, False]
+            marks = [*seen[nsd_id].tolist(), *trials[nsd_id].ravel().tolist()]
+            table.writerow([*row, bool(shared[nsd_id]), *marks])
 
 
 def _write_pictures(path: Path, spec: SimulationSpec, ids: np.ndarray, seed: int) -> None:
@@ -217,18 +255,6 @@ def _write_pictures(path: Path, spec: SimulationSpec, ids: np.ndarray, seed: int
             brick[nsd_id] = picture_of(scene, spec)
 
 
-def _write_labels(folder: Path, layouts: dict[str, Layout]) -> None:
-    folder.mkdir(parents=True)
-    for hemisphere, layout in layouts.items():
-        for family, labels in layout.labels.items():
-            everywhere = np.zeros(N_FSAVERAGE, np.int32)
-            everywhere[layout.vertices] = labels
-            _write_map(folder / f"{hemisphere}.{family}.mgz", everywhere)
-    for family, names in next(iter(layouts.values())).names.items():
-        lines = [f"{label} {name}\n" for label, name in sorted(names.items())]
-        (folder / f"{family}.mgz.ctab").write_text("".join(lines), encoding="utf-8")
-
-
 def _write_betas(
     folder: Path, spec: SimulationSpec, subject: str, brain: Brain, signal: np.ndarray, seed: int
 ) -> None:
@@ -239,14 +265,7 @@ def _write_betas(
         _write_trials(path, vertices, session.betas)
     ncsnr = np.zeros(N_FSAVERAGE, np.float32)
     ncsnr[vertices] = brain.ncsnr
-    _write_map(folder / f"{brain.hemisphere}.ncsnr.mgh", ncsnr)
-
-
-def _write_map(path: Path, values: np.ndarray) -> None:
-    """Write one number per vertex."""
-    import nibabel
-
-    nibabel.MGHImage(values[:, None, None], np.eye(4)).to_filename(path)
+    write_map(folder / f"{brain.hemisphere}.ncsnr.mgh", ncsnr)
 
 
 def _write_trials(path: Path, vertices: np.ndarray, betas: np.ndarray) -> None:

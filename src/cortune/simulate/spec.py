@@ -98,6 +98,8 @@ class SimulationSpec:
         Write every picture mirrored left to right, with the responses to the picture as it
         was: a brain whose hemispheres see the wrong half of the pictures. pRFs in the truth
         stay those of the brain.
+    volume : bool
+        Of raw NSD, write the functional volume beside fsaverage.
 
     Raises
     ------
@@ -122,6 +124,7 @@ class SimulationSpec:
     masks: Path | None = None
     images: Path | None = None
     mirrored: bool = False
+    volume: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -52,7 +52,7 @@ def _raw(settings: Settings, address: Address) -> Sources:
 
 
 @stage(
-    number=3,
+    number=4,
     entities=("dataset", "subject"),
     reads=("seed", "datasets.{dataset}.layout", "datasets.{dataset}.simulate"),
     places=("datasets.{dataset}.simulate.masks", "datasets.{dataset}.simulate.images"),
