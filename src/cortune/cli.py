@@ -224,6 +224,44 @@ def summary(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def predict(arguments: argparse.Namespace) -> int:
+    """Predict the responses to pictures with an encoder."""
+    from cortune.api import load
+    from cortune.export.outputs import predict_to_file
+
+    encoder = load(arguments.model).only(
+        subject=arguments.subject, hemisphere=arguments.hemisphere, rois=arguments.roi
+    )
+    written = predict_to_file(
+        encoder,
+        arguments.pictures,
+        arguments.out,
+        like=arguments.like,
+        device=arguments.device,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+        progress=True,
+    )
+    print(*written, sep="\n")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write the encoders of a finished run as folders for other places."""
+    from cortune.exports import export_all
+
+    wanted = {key: getattr(arguments, key) for key in ("subject", "hemisphere", "roi", "method")}
+    written = export_all(
+        _project(arguments),
+        Path(arguments.out),
+        {key: value for key, value in wanted.items() if value},
+        form=arguments.form,
+        push=arguments.push,
+    )
+    print(*written, sep="\n")
+    return 0
+
+
 def _files(arguments: argparse.Namespace) -> list[str]:
     return arguments.configfile or [DEFAULT_CONFIG]
 
@@ -359,6 +397,31 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--raw", action="store_true", help="read all of the raw files, too, and compare them"
     )
+    sub = command(predict)
+    sub.add_argument("model", help="folder of an encoder, or owner/name of the Hugging Face hub")
+    sub.add_argument("pictures", nargs="+", help="a folder, or picture files")
+    sub.add_argument("--out", required=True, help="file: .parquet, .npy, .gii or .dscalar.nii")
+    sub.add_argument("--like", help="CIFTI-2 file whose grayordinates a .dscalar.nii has")
+    sub.add_argument("--subject", help="a subject of the encoder")
+    sub.add_argument("--hemisphere", choices=("lh", "rh"))
+    sub.add_argument("--roi", nargs="+", help="some of the encoder's ROIs [all]")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
+    sub.add_argument("--batch-size", type=int, default=128, help="pictures at a time [128]")
+    sub.add_argument("--workers", type=int, default=2, help="threads that decode pictures [2]")
+
+    sub = command(export, configured, stored)
+    sub.add_argument("--out", required=True, help="folder to write")
+    sub.add_argument(
+        "--as",
+        dest="form",
+        default="hub",
+        choices=("hub", "brainscore", "algonauts"),
+        help="a folder for each encoder as the Hugging Face hub has it; a model plugin of "
+        "Brain-Score for each; or one submission to the Algonauts 2023 challenge [hub]",
+    )
+    for name in ("subject", "hemisphere", "roi", "method"):
+        sub.add_argument(f"--{name}", help=f"encoders of this {name} alone")
+    sub.add_argument("--push", metavar="OWNER/NAME", help="upload the one folder to the hub")
     command(report, stored)
     command(summary, stored)
     return parser

@@ -44,6 +44,7 @@ EXAMPLE: dict[str, Any] = {
     "probes": {"scenes": {"kind": "scenes", "n_images": 100, "n_classes": 5}},
     "landscape": {},
     "saliency": {"probe": "scenes"},
+    "export": {"methods": ["untuned", "contrastive"]},
 }
 
 

@@ -56,6 +56,7 @@ def test_every_leaf_has_a_default_but_the_required_and_derived():
         "datasets.*.simulate.vertices",
         "tuning.dataset",
         "probes.*.kind",
+        "export.methods",
     }
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cortune import features
 from cortune.artifacts import hdf5_reader
 from cortune.data.units import ImageSet
 from cortune.errors import ResourceError
@@ -16,6 +17,7 @@ from cortune.networks.layers import captured_layers
 from cortune.networks.store import save_network
 from cortune.versions import Provenance
 
+features = importlib.import_module("cortune.features")  # the package's attribute is a function
 LAYERS = ["features.2", "features.12", "classifier.5"]
 PROVENANCE = Provenance("extract_features", "1-00000000", 0)
 

@@ -44,7 +44,7 @@ def test_every_stage_with_jobs_has_a_time_and_networks_are_faster_on_a_gpu():
     rates = Rates()
     assert all(each.hours(rates) > 0 and each.jobs > 0 for each in stages.values())
     networks = [stage for stage in stages if STAGES[stage].gpu]
-    assert len(networks) == 8
+    assert len(networks) == 9
     for stage in networks:
         assert stages[stage].hours(rates, gpu=True) < stages[stage].hours(rates)
     assert stages["encode_roi"].hours(rates, gpu=True) == stages["encode_roi"].hours(rates)

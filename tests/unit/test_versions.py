@@ -39,9 +39,10 @@ LANDSCAPE = {"embed_networks", "plot_landscape"}
 SALIENCY = {"tabulate_lateralization", "plot_saliency"}
 GATHERED = (
     TABLES | BOUND | TRANSFERRED | PROBED | LANDSCAPE | SALIENCY | (CURVE - {"fit_size_curve"})
-) | {"plot_tuning"}
+) | {"plot_tuning", "tabulate_encoders"}
 """Stages of one job, which gathers those of units; all but the last stage."""
 UNTUNED = "untuned"
+EXPORT = {"export_encoder", "tabulate_encoders"}
 
 
 def versions(known):
@@ -209,6 +210,7 @@ def test_alphas_change_encoding_only():
         *CURVE,
         *TRANSFER,
         *TRANSFERRED,
+        *EXPORT,
         "plot_forgetting",
     }
 
@@ -282,8 +284,9 @@ def test_another_subject_changes_nothing_of_those_there_are():
 def test_another_roi_changes_tables_and_figures_only():
     jobs = different(BASE, project(datasets__nsd__rois=["V1v", "PPA"]))
     # Probes and saliency have a folder for all networks of a subject and method.
-    assert stages_of(jobs) - GATHERED == {"probe_network", "map_saliency"}
-    assert UNTUNED not in {address.method for _, address in jobs}
+    # And the encoder of the untuned network predicts all ROIs.
+    assert stages_of(jobs) - GATHERED == {"probe_network", "map_saliency", "export_encoder"}
+    assert {stage for stage, address in jobs if address.method == UNTUNED} == {"export_encoder"}
 
 
 @pytest.mark.parametrize(

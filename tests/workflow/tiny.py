@@ -51,6 +51,7 @@ TINY = {
     },
     "probes": {"scenes": {"kind": "scenes", "n_images": 60, "n_classes": 3}},
     "landscape": {"methods": ["inpca"], "n_permutations": 100},
+    "export": {"methods": ["untuned", "contrastive"]},
     "saliency": {
         "probe": "scenes",
         "n_images": 10,

@@ -10,6 +10,7 @@ from cortune.planning import Planning, timeless
 from cortune.project import Project
 from cortune.stages import BACKBONE, NETWORK, From
 from cortune.stages.encoding import curves, encoded, responses
+from cortune.stages.export import exported, hemispheres
 from cortune.stages.information import embedding
 from cortune.stages.networks import pool, tuned
 from cortune.stages.prepare import simulated

@@ -15,6 +15,7 @@ from cortune.config.sections import (
     Cortex,
     Dataset,
     Encoding,
+    Export,
     Features,
     Landscape,
     Name,
@@ -85,6 +86,7 @@ class Config(_WithRecipes):
     landscape: Landscape | None = None
     saliency: Saliency | None = None
     cortex: Cortex = Field(default_factory=Cortex)
+    export: Export | None = None
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Config:

@@ -27,6 +27,8 @@ def relation_problems(config: Config) -> Iterator[str]:
     yield from _size_curve_problems(config)
     yield from _transfer_problems(config)
     yield from _probe_problems(config)
+    if config.export is not None:
+        yield from _untuned_problems("export.methods", config.export.methods, config)
     if "tune_test" in config.encoding.protocols and config.features.images != "all":
         yield (
             "encoding.protocols: found tune_test with features.images = test, expected all: it "

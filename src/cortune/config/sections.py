@@ -350,6 +350,26 @@ class Statistics(Section):
     """Sign flips when they cannot all be enumerated."""
 
 
+class Export(Section):
+    """Encoders that leave the project: a network, and the map from its features to responses.
+
+    One for each network and subject, with all of the ROIs that it serves; null is none. See
+    `cortune export` and `cortune predict`.
+    """
+
+    methods: Annotated[list[MethodName], Field(min_length=1), *Distinct]
+    """Methods of `tuning.methods` whose encoders are written."""
+    rois: Literal["all"] | Annotated[list[Roi], Field(min_length=1), *Distinct] = "all"
+    """ROIs whose responses they predict: a list, or `all` that are analysed."""
+    fit: Literal["untouched", "all"] = "untouched"
+    """Images that the maps are fitted on. `untouched` is those that no network saw; layer, penalty
+    and the score that is told follow from cross-validation in them. `all` is for submissions:
+    tuning images are among them, and no score is told."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Type of the maps' numbers; networks stay float32. What float16 loses is in
+    `encoders.csv`."""
+
+
 class TransferDataset(Section):
     """Transfer to another data set: the source's ROIs that are tried on each of its ROIs."""
 

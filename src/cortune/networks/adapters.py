@@ -127,6 +127,21 @@ def restore(model: nn.Module, description: Mapping[str, Any]) -> None:
     inject_adapter_in_model(config, model)
 
 
+def merged_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return a network's state as its makers name it, adapters added to the weights."""
+    beside = [each for each in model.modules() if hasattr(each, "base_layer")]
+    for each in beside:
+        each.merge()
+    state = {
+        key.replace(_BASE_LAYER, "."): value.clone()
+        for key, value in model.state_dict().items()
+        if ".lora_" not in key
+    }
+    for each in beside:
+        each.unmerge()
+    return state
+
+
 def difference(model: nn.Module, base: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return what of a network's state is not that of the network that it started from."""
     import torch

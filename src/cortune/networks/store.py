@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cortune.artifacts import PathLike, write_safetensors
 from cortune.errors import InputError
-from cortune.networks.adapters import adaptation, difference, restore
+from cortune.networks.adapters import adaptation, difference, merged_state, restore
 from cortune.networks.backbones import Origin, class_scores, origin_of
 from cortune.networks.families import Preprocessing
 from cortune.seals import digest_of
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _BACKBONE, _HEAD = "backbone.", "head."
+_OF_DIFFERENCE = ("adaptation", "base")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,32 @@ def save_network(
     write_safetensors(path, arrays, provenance, network=description)
 
 
+def save_state(path: PathLike, source: PathLike, saved: SavedNetwork) -> None:
+    """Save a loaded network's own tensors, under the names that its makers gave them.
+
+    Low-rank adapters become part of the weights that they are beside.
+
+    Parameters
+    ----------
+    path : path
+    source : path
+        The artifact that it was loaded from, whose description goes along.
+    saved : SavedNetwork
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(source, framework="numpy") as file:
+        header = json.loads(file.metadata()["cortune"])
+    own = {key: value for key, value in header["network"].items() if key not in _OF_DIFFERENCE}
+    header["network"] = {**own, "plain": True}
+    tensors = {
+        key: value.detach().cpu().contiguous().clone()
+        for key, value in merged_state(saved.backbone).items()
+    }
+    save_file(tensors, path, metadata={"cortune": json.dumps(header), "format": "pt"})
+
+
 def load_network(path: PathLike, base: PathLike | None = None) -> SavedNetwork:
     """Load a saved network.
 
@@ -119,7 +146,8 @@ def load_network(path: PathLike, base: PathLike | None = None) -> SavedNetwork:
     name, num_classes = description["name"], description["num_classes"]
     shown = Preprocessing.of(description["preprocessing"])
     backbone = Origin(name, shown, description["options"]).build()
-    own, adapted = _below(_BACKBONE, tensors), description.get("adaptation")
+    own = _below("" if description.get("plain") else _BACKBONE, tensors)
+    adapted = description.get("adaptation")
     if adapted is None:
         backbone.load_state_dict(own)
     else:
@@ -158,9 +186,10 @@ def _read(path: PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         return tensors, json.loads(metadata["cortune"])["network"]
     except (OSError, SafetensorError, KeyError) as error:
+        foreign = "a file that Cortune did not write"
         raise InputError(
             path,
-            f"no readable network ({error})",
+            f"no readable network ({foreign if isinstance(error, KeyError) else error})",
             "a network saved by Cortune",
             "Remove it and run the workflow again: it will be rebuilt.",
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
 
@@ -15,6 +15,7 @@ from cortune.features import Space
 from cortune.plan.backbone import Shape
 from cortune.probes import list_images
 from cortune.project import Project
+from cortune.stages.export import units
 from cortune.stages.probes import probe_spec
 from cortune.stages.simulate import SHARED
 from cortune.stages.transfer import others
@@ -250,6 +251,23 @@ class Count:
         subjects = dict.fromkeys(unit.only("dataset", "subject") for unit in units)
         forward = self._forward(*map(n_of, subjects))
         return sum((self._encoding(unit, n_of(unit)) for unit in units), forward)
+
+    def export_encoder(self, place: Address) -> Work:
+        """Two passes over the images fitted, choices, and a map of the widest layer's size."""
+        export, split = self.config.export, self.config.split
+        n = float(self.n_images(place))
+        if export is None or export.fit == "untouched":
+            n *= 1 - split.tune - split.validation
+        k = min(self.config.encoding.n_components, n)
+        fits = sum(map(self.encode_roi, units(self.project, place)), Work())
+        sizes = [
+            self.project.roi_sizes(unit.dataset, unit.subject, unit.hemisphere)[unit.roi]
+            for unit in units(self.project, place)
+        ]
+        width = max(self.shape.widths[layer] for layer in self.shape.layers)
+        n_bytes = 2 if export is not None and export.dtype == "float16" else 4
+        forward = self._forward(n) + Work(network=n * self.shape.gflop)
+        return replace(fits + forward, disk=n_bytes * k * (width + sum(sizes)))
 
     @cached_property
     def _probed(self) -> dict[str, tuple[int, int]]:

@@ -387,6 +387,26 @@ TABLES: dict[str, Table] = {
             "subjects only.",
         },
     ),
+    "encoders.csv": Table(
+        "encoder and ROI",
+        (
+            *(*_UNIT, "replicate", "layer", "n_voxels", "fit", "n_images_fit"),
+            *("r_mean", "r_ci_low", "r_ci_high", "ceiling_r_mean"),
+            *("dtype", "dtype_loss", "megabytes"),
+        ),
+        own={
+            "replicate": "Of the network; encoders are made of the first, 0.",
+            "layer": "The layer that all of the ROI's voxels are predicted from.",
+            "fit": "`export.fit`.",
+            "n_images_fit": "Images that the map is fitted on.",
+            "r_mean": "Mean over voxels of Pearson's r by nested cross-validation in the images "
+            "that the map is fitted on; empty with `all`.",
+            "dtype": "`export.dtype`.",
+            "dtype_loss": "RMS change of predictions by it over their RMS; the most of the "
+            "encoder's ROIs.",
+            "megabytes": "Of the encoder's map, all of its ROIs together.",
+        },
+    ),
     "skipped.csv": Table(
         "unit, or part of one, that was left out",
         ("dataset", "subject", "hemisphere", "roi", "reason", "method", "protocol"),

@@ -1,0 +1,1 @@
+"""Encoders that leave the project: fitted, written, loaded, and put to pictures."""

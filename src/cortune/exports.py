@@ -1,0 +1,110 @@
+"""Which encoders of a run are exported, and where to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cortune.address import ALL, Address
+from cortune.errors import InputError
+from cortune.export.brainscore import plugin_folder
+from cortune.export.encoder import Encoder
+from cortune.export.hub import export_folder
+from cortune.export.hub import push as upload
+from cortune.stages.export import exported
+
+if TYPE_CHECKING:
+    from cortune.project import Project
+
+logger = logging.getLogger(__name__)
+
+
+def exported_encoders(project: Project, wanted: Mapping[str, str]) -> dict[Address, Encoder]:
+    """Return the encoders of a project whose addresses have some entities.
+
+    Raises
+    ------
+    InputError
+        If the configuration asks for none, none is wanted, or one is not there yet.
+    """
+    known = list(exported(project, Address()))
+    if not known:
+        raise InputError(
+            "export", "nothing", "methods whose encoders are made", "Add it to the configuration."
+        )
+    found = [
+        each
+        for each in known
+        if all(getattr(each, key) in (value, ALL) for key, value in wanted.items())
+    ]
+    if not found:
+        asked = " ".join(wanted.values())
+        models = "; ".join(f"{each.subject} {each.model}" for each in known[:8])
+        raise InputError(
+            "export", f"no encoder of {asked}", f"one of {models}", "Correct the name."
+        )
+    encoders = {}
+    for each in found:
+        path = Path(project.path("export_encoder", "config", each))
+        if not path.is_file():
+            raise InputError(
+                path, "no file", "the encoder of a finished run", "Run `snakemake --cores all`."
+            )
+        encoder = Encoder(path.parent)
+        rois = [wanted["roi"]] if "roi" in wanted else None
+        encoders[each] = encoder.only(hemisphere=wanted.get("hemisphere"), rois=rois)
+    return encoders
+
+
+def export_all(
+    project: Project, out: Path, wanted: Mapping[str, str], *, form: str, push: str | None = None
+) -> list[Path]:
+    """Write encoders of a finished run for other places.
+
+    Parameters
+    ----------
+    project : Project
+    out : Path
+        Folder: that of the encoder if one is meant by `wanted`, else of a folder for each.
+    wanted : mapping
+        Entities of the addresses that are meant.
+    form : {"hub", "brainscore", "algonauts"}
+    push : str, optional
+        Repository of the hub that the one folder is uploaded to.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        If there is no such encoder, or `push` is given and there are several.
+    """
+    encoders = exported_encoders(project, wanted)
+    if push and (form != "hub" or len(encoders) > 1):
+        models = "; ".join(f"{each.subject} {each.model}" for each in encoders)
+        raise InputError(
+            "--push", models, "one encoder in a folder of the hub", "Name its subject, method, ROI."
+        )
+    written = []
+    for place, encoder in encoders.items():
+        own = place.own
+        parts = [own[key] for key in ("method", "subject", "hemisphere", "roi") if key in own]
+        name = "-".join(parts)
+        folder = out if len(encoders) == 1 else out / name
+        if form == "brainscore":
+            network = encoder.saved.name.replace("/", "_")
+            written.append(plugin_folder(encoder, folder, f"cortune_{network}_{name}"))
+        else:
+            dataset = project.config.datasets[place.dataset]
+            simulated = dataset.simulate is not None
+            written.append(
+                export_folder(encoder, folder, layout=dataset.layout, simulated=simulated)
+            )
+    if push:
+        logger.info("%s", upload(written[0], push))
+    return written
