@@ -129,7 +129,7 @@ def restore(model: nn.Module, description: Mapping[str, Any]) -> None:
 
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
     """Return a network's state as its makers name it, adapters added to the weights."""
-    beside = [each for each in model.modules() if hasattr(each, "base_layer")]
+    beside: list[Any] = [each for each in model.modules() if hasattr(each, "base_layer")]
     for each in beside:
         each.merge()
     state = {
