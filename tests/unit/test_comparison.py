@@ -56,27 +56,30 @@ def test_an_example_by_hand(by_hand):
     # Within subjects: s1 .15, s2 .30, s3 .40; then over subjects.
     assert early.r_diff_mean == pytest.approx((0.15 + 0.30 + 0.40) / 3)
     assert (early.n_units, early.n_subjects) == (4, 3)
-    assert early.p_value == pytest.approx(2 / 8)  # all of one sign: the least p of 3 subjects
+    assert early.p_least == 2 / 8 and np.isnan(early.p_value)  # none of 3 subjects says anything
     assert early.frac_voxels_a_better == 1.0
     assert np.isnan(early.q_value)
     higher = rows.loc["group", "higher"]
     assert higher.r_diff_mean == pytest.approx(-0.05)
-    assert (higher.n_units, higher.n_subjects, higher.p_value) == (2, 2, 1.0)
+    assert (higher.n_units, higher.n_subjects, higher.p_least) == (2, 2, 0.5)
     assert higher.frac_voxels_a_better == 0.0  # ties do not count
     together = rows.loc["group", "all"]
     assert together.r_diff_mean == pytest.approx((0.1 + 0.1 + 0.4) / 3)  # streams are not in it
     assert rows.loc["roi", "early"].n_units == 1
-    assert rows.loc["roi", "early"].p_value == 1.0
+    assert rows.loc["roi", "early"].p_least == 1.0
     assert np.isnan(rows.loc["roi", "early"].ci_low)
 
 
 def test_intervals_hold_the_mean_and_q_is_no_less_than_p(by_hand):
-    table = compare_methods(*by_hand, methods=METHODS)
+    six = {(s, "lh", r, m): np.random.default_rng(ord(s)).random() + (m != "untuned")
+           for s in "abcdef" for r in ("V1v", "hV4") for m in METHODS}  # fmt: skip
+    table = pd.concat([compare_methods(*by_hand, methods=METHODS),
+                       compare_methods(*tables(six), methods=METHODS)])  # fmt: skip
     several = table[table.n_subjects > 1]
     assert (several.ci_low <= several.r_diff_mean).all()
     assert (several.ci_high >= several.r_diff_mean).all()
-    rois = table[table.level == "roi"]
-    assert (rois.q_value >= rois.p_value).all()
+    rois = table[(table.level == "roi") & (table.n_subjects == 6)]
+    assert (rois.q_value >= rois.p_value).all() and (rois.p_value >= rois.p_least).all()
 
 
 def test_all_pairs_once_in_the_order_of_the_methods():
@@ -119,6 +122,12 @@ def test_drawn_sign_flips_approach_the_enumeration_and_never_give_zero():
     d = np.random.default_rng(0).normal(0.3, 1, 10)
     assert sign_flip_p(d, 1000, 0) == pytest.approx(sign_flip_p(d, 2000, 0), abs=0.04)
     assert sign_flip_p(np.ones(30), 99, 0) == 1 / 100
+
+
+def test_exact_for_symmetric_effects_and_not_for_skewed_ones():
+    """What the docstring says of exponential effects of eight subjects."""
+    effects = np.random.default_rng(4).exponential(size=(4000, 8)) - 1
+    assert 0.085 < (sign_flip_p(effects, 2000, 0) <= 0.05).mean() < 0.11
 
 
 @pytest.mark.parametrize("n_subjects", [6, 8, 14])
@@ -164,6 +173,8 @@ def test_false_discovery_rate_is_scipys():
     p = np.random.default_rng(0).random(40) ** 3
     np.testing.assert_allclose(false_discovery_rate(p), stats.false_discovery_control(p))
     assert false_discovery_rate(np.array([])).size == 0
+    found = false_discovery_rate(np.array([0.01, np.nan, 0.02]))
+    np.testing.assert_allclose(found, [0.02, np.nan, 0.02])
 
 
 def test_losses_are_compared_between_matched_recipes():

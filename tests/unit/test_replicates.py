@@ -181,9 +181,10 @@ def test_comparisons_count_units_not_networks(run):
 
 
 def test_hemispheres_are_compared_on_means_over_replicates(run):
-    tests = run[2]["lateralization_tests.csv"].query("over == 'subjects' and level == 'roi'")
+    tests = run[2]["lateralization_tests.csv"].query("level == 'roi'")
     row = tests.set_index("method").loc["contrastive"]
-    assert (row["n_subjects"], row["n_pairs"]) == (2, 2)
+    assert (row["n_subjects"], row["n_pairs"], row["n_replicates"]) == (2, 2, 2)
+    assert np.isnan(row["p_value"]) and row["p_least"] == 0.5
     networks = run[2]["lateralization.csv"].query("method == 'contrastive'")
     assert len(networks) == 8
     means = networks.groupby("hemisphere")["li_mean"].mean()
@@ -198,7 +199,7 @@ def test_every_replicate_is_a_point_of_the_landscape(run):
     assert len(names) == 2 + 1 + 2 * 2 * (2 + 2 + 1)
     tests = run[2]["landscape_tests.csv"].set_index("factor")
     assert tests.loc["hemisphere", "n_models"] == 8
-    assert tests.loc["hemisphere", "n_arrangements"] == 4, "units are exchanged, not networks"
+    assert tests.loc["hemisphere", "n_arrangements"] == 2, "subjects are exchanged, not networks"
 
 
 def marked(figure, marker):

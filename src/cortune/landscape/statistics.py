@@ -1,10 +1,11 @@
 """Tests that networks of one ROI, hemisphere, subject or method lie closer than chance.
 
 The statistic is the mean distance between networks with the same label minus the mean
-distance between networks with different ones. Labels are exchanged only where everything
-else stays the same: the ROIs of one subject's hemisphere, the hemispheres of one subject's
-ROI, the subjects of one hemisphere's ROI, the methods of one unit. A difference between
-subjects can therefore not pass for one between ROIs.
+distance between networks with different ones. Tests of ROIs, hemispheres and methods exchange
+the labels of whole subjects, ROI names, say, of all of a subject's networks at once: networks
+of one subject share its images and responses and are not so many observations. A difference
+between subjects can therefore not pass for one between ROIs, and few subjects allow few
+arrangements. The test of subjects exchanges those of one hemisphere's ROI.
 
 Networks of several methods or replicates of the same unit share its responses and would lie
 close for that reason alone. Their labels move together, and their distances to one another do
@@ -38,12 +39,15 @@ COLUMNS = (
     "statistic",
     "null_mean",
     "p_value",
+    "p_least",
     "n_permutations",
     "n_models",
+    "n_subjects",
     "held_fixed",
     "n_arrangements",
     "reason",
 )
+_LEVEL = 0.05
 _CHUNK = 1 << 22  # permutations x pairs of blocks held at once
 
 _log = logging.getLogger(__name__)
@@ -152,9 +156,8 @@ def closeness_by_factor(
 ) -> pd.DataFrame:
     """Test every factor of the tuned networks.
 
-    Labels of a factor are exchanged within strata of all others. Where no stratum has two
-    labels, as with one ROI per subject, fewer others are held fixed, and the table says
-    which.
+    Subjects are exchanged within strata of hemisphere and ROI. Where no stratum has two, as
+    with one ROI per subject, fewer others are held fixed, and the table says which.
 
     Parameters
     ----------
@@ -168,15 +171,17 @@ def closeness_by_factor(
     -------
     DataFrame
         Columns :data:`COLUMNS`, one row per factor of :data:`FACTORS`. ``n_arrangements``
-        is the number of different labellings, of which few allow no small p. Where there
-        is nothing to test, ``p_value`` is empty and ``reason`` says why.
+        is the number of labellings that differ by more than names, and ``p_least`` one over
+        it. Where that is above .05, or there is nothing to test, ``p_value`` is empty and
+        ``reason`` says why.
     """
     import pandas as pd
 
     kept = [i for i, model in enumerate(models) if is_of_one_unit(model)]
+    n_subjects = len({models[i].subject for i in kept})
     rows = []
     for factor in FACTORS:
-        row: dict[str, Any] = {"factor": factor, "n_models": len(kept)}
+        row: dict[str, Any] = {"factor": factor, "n_models": len(kept), "n_subjects": n_subjects}
         row |= _test_factor(
             distance[np.ix_(kept, kept)],
             [models[i] for i in kept],
@@ -202,10 +207,10 @@ def _test_factor(
     labels = _values(models, [factor])
     if len(set(labels)) < 2:
         return {"reason": f"{len(set(labels))} label(s), and it needs two"}
-    others = [key for key in UNIT if key != factor]
-    blocks = _values(models, [*UNIT, "method"] if factor == "method" else UNIT)
+    whole = factor != "subject"
+    blocks = _values(models, ("subject", factor) if whole else UNIT)
     first = _numbered(blocks)[1]
-    for held in _subsets(others):
+    for held in [("subject",)] if whole else _subsets(UNIT[1:]):
         strata = _values(models, held)
         arrangements = n_arrangements([labels[i] for i in first], [strata[i] for i in first])
         if arrangements > 1:
@@ -219,27 +224,33 @@ def _test_factor(
         seed=seed,
     )
     if result is None:
-        return {"reason": "no two units share a label"}
-    return {
+        return {"reason": f"no two {'subjects' if whole else 'units'} share a label"}
+    least = max(1 / arrangements, 1 / (1 + n_permutations))
+    row = {
         "statistic": result.statistic,
         "null_mean": result.null_mean,
         "p_value": result.p_value,
+        "p_least": least,
         "n_permutations": n_permutations,
         "held_fixed": " ".join(held),
         "n_arrangements": arrangements,
     }
+    if least > _LEVEL:
+        row |= {"p_value": np.nan, "reason": f"p would be {least:.2g} at the least"}
+    return row
 
 
 def n_arrangements(labels: Sequence[object], strata: Sequence[object]) -> float:
-    """Return how many different ways labels can be exchanged within strata."""
+    """Return in how many ways labels can be exchanged within strata, up to renaming all."""
     from scipy.special import gammaln
 
-    logarithm = 0.0
+    logarithm = renaming = 0.0
     stratum, label = np.asarray(_numbered(strata)[0]), np.asarray(_numbered(labels)[0])
     for each in np.unique(stratum):
         counts = np.bincount(label[stratum == each])
         logarithm += gammaln(counts.sum() + 1) - gammaln(counts + 1).sum()
-    return float(np.round(np.exp(min(logarithm, 700.0))))
+        renaming = max(renaming, gammaln((counts > 0).sum() + 1))
+    return float(np.round(np.exp(np.clip(logarithm - renaming, 0.0, 700.0))))
 
 
 def average_linkage(distance: Floats) -> Floats:

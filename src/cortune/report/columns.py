@@ -96,7 +96,11 @@ MEANINGS: dict[str, str] = {
     "r_sd_replicates": "Standard deviation of `r_mean` over them; empty for one.",
     "ci_low": "Lower end of the 95 % interval.",
     "ci_high": "Its upper end.",
-    "p_value": "Two-sided p.",
+    "p_value": "Two-sided p, by flipping signs of subjects: exact for effects that are symmetric "
+    "around their mean ([measured](../statistics.md)). Empty where no p of so many subjects is "
+    "below .05.",
+    "p_least": "The smallest p that so many subjects can give, 2^(1 − n_subjects).",
+    "n_subjects": "Subjects.",
     "source_dataset": "Data set that the network was tuned on.",
     "source_subject": "Subject that it was tuned to; `others` for `pooled_loso`, `pooled` for "
     "networks of all subjects.",
@@ -158,12 +162,12 @@ TABLES: dict[str, Table] = {
         "pair of methods and group of ROIs, or ROI",
         (
             *("level", "group", "method_a", "method_b", "recipes", "n_units", "n_subjects"),
-            *("r_diff_mean", "ci_low", "ci_high", "p_value", "q_value", "frac_voxels_a_better"),
+            *("r_diff_mean", "ci_low", "ci_high", "p_value", "p_least", "q_value"),
+            "frac_voxels_a_better",
         ),
         "Paired over units of one protocol, the first of `encoding.protocols`; a unit is one ROI "
         "of one hemisphere of one subject, and its score the mean over replicates. Subjects are "
-        "what is resampled and flipped. With few "
-        "subjects p cannot be small: no less than 2^(1 − n_subjects).",
+        "what is resampled and flipped.",
         own={
             "method_a": "The later of two methods in the configuration.",
             "method_b": "The earlier.",
@@ -178,7 +182,6 @@ TABLES: dict[str, Table] = {
             "subject, then over subjects.",
             "ci_low": "Lower end of the 95 % interval over subjects, by a small-sample bootstrap; "
             "empty for one subject.",
-            "p_value": "Two-sided p, by flipping signs of subjects.",
             "q_value": "False discovery rate over the ROIs of the pair; empty for groups.",
             "frac_voxels_a_better": "Share of voxels with a higher r under `method_a`; ties do not "
             "count.",
@@ -321,20 +324,22 @@ TABLES: dict[str, Table] = {
     "landscape_tests.csv": Table(
         "factor: `roi`, `hemisphere`, `subject`, `method`",
         (
-            *("factor", "statistic", "null_mean", "p_value", "n_permutations", "n_models"),
-            *("held_fixed", "n_arrangements", "reason"),
+            *("factor", "statistic", "null_mean", "p_value", "p_least", "n_permutations"),
+            *("n_models", "n_subjects", "held_fixed", "n_arrangements", "reason"),
         ),
-        "Whether networks with the same label lie closer than networks with different ones.",
+        "Whether networks with the same label lie closer than networks with different ones. Tests "
+        "of ROI, hemisphere and method exchange the labels of whole subjects.",
         own={
             "factor": "The label.",
             "statistic": "Mean dissimilarity within labels less that between them.",
             "null_mean": "Its mean over the permutations.",
-            "p_value": "One-sided p, by permuting labels where everything else stays the same.",
+            "p_value": "One-sided p, by permuting labels; empty where none is below .05.",
+            "p_least": "The smallest p that so many arrangements can give.",
             "n_permutations": "Permutations drawn.",
             "n_models": "Networks that enter.",
             "held_fixed": "What stays the same.",
-            "n_arrangements": "Different arrangements there are; p is no smaller than one over "
-            "this.",
+            "n_subjects": "Their subjects.",
+            "n_arrangements": "Arrangements of the labels that differ by more than names.",
             "reason": "Why there is no test, where there is none.",
         },
     ),
@@ -342,49 +347,45 @@ TABLES: dict[str, Table] = {
         "network",
         (
             *("model", *_UNIT, "replicate"),
-            *("li_mean", "ci_low", "ci_high", "p_value", "q_value"),
+            *("li_mean", "ci_low", "ci_high", "p_value"),
             *("n_images", "n_empty", "li_vs_untuned", "vs_untuned_ci_low", "vs_untuned_ci_high"),
-            *("p_vs_untuned", "q_vs_untuned", "r_randomised"),
+            "r_randomised",
         ),
         "LI = (right − left)/(right + left) of a saliency map, averaged over each image and its "
-        "mirror image; positive is right.",
+        "mirror image; positive is right. Interval and p are over images: they speak of this "
+        "network and these images. Networks of other seeds of the same unit differ by more than "
+        "images do, so nothing here is a test of a method, a hemisphere or a subject; that is "
+        "`lateralization_tests.csv`.",
         own={
             "li_mean": "Mean LI over images.",
             "ci_low": "Lower end of its 95 % interval, by a bootstrap over images.",
-            "p_value": "Two-sided p of a mean of zero, by flipping signs of images.",
-            "q_value": "False discovery rate over the networks of the method.",
+            "p_value": "Two-sided p of a mean of zero over images, by flipping their signs: of "
+            "this network and these images alone.",
             "n_images": "Images with a map.",
             "n_empty": "Images whose map, or whose mirror image's, is all zero.",
             "li_vs_untuned": "Mean over images of LI less the untuned network's.",
             "vs_untuned_ci_low": "Lower end of its 95 % interval.",
             "vs_untuned_ci_high": "Its upper end.",
-            "p_vs_untuned": "Its two-sided p.",
-            "q_vs_untuned": "Its false discovery rate over the networks of the method.",
             "r_randomised": "Mean rank correlation of the maps with those of the same network "
             "under "
             "random weights: near 1, the maps would say nothing of what was learnt.",
         },
     ),
     "lateralization_tests.csv": Table(
-        "method, ROI or group of ROIs, over subjects or over one subject's images",
+        "method, and ROI or group of ROIs",
         (
-            *("over", "level", "group", "method", "subject", "n_subjects", "n_pairs", "n_images"),
-            *("li_diff_mean", "ci_low", "ci_high", "p_value", "q_value", "p_pairs"),
+            *("level", "group", "method", "n_subjects", "n_pairs", "n_replicates"),
+            *("li_diff_mean", "ci_low", "ci_high", "p_value", "p_least", "q_value"),
         ),
         "LI of networks of the left hemisphere less LI of those of the right one, paired by "
-        "subject, ROI and method, each the mean over replicates.",
+        "subject, ROI and method, each the mean over replicates. Subjects are what is resampled "
+        "and whose hemispheres are exchanged.",
         own={
-            "over": "What is resampled and flipped: `subjects` or `images`.",
-            "subject": "The subject, where `over` is `images`.",
-            "n_subjects": "Subjects.",
-            "n_pairs": "Pairs of networks.",
-            "li_diff_mean": "Mean difference, left less right; above zero as expected of "
-            "contralateral visual fields.",
-            "p_value": "Two-sided p; over subjects no smaller than 2^(1 − n_subjects).",
-            "q_value": "False discovery rate over the ROIs of the method (and subjects, where rows "
-            "are of one); empty for groups.",
-            "p_pairs": "p of exchanging the hemispheres of each pair by itself: it speaks of these "
-            "subjects only.",
+            "n_pairs": "Pairs of networks, or of means over replicates.",
+            "n_replicates": "Networks of a side of the pair that has the fewest.",
+            "li_diff_mean": "Mean difference, left less right, within subjects and then over them; "
+            "above zero as expected of contralateral visual fields.",
+            "q_value": "False discovery rate over the ROIs of the method; empty for groups.",
         },
     ),
     "encoders.csv": Table(

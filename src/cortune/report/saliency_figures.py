@@ -263,18 +263,15 @@ def _pair(ax: Axes, networks: pd.DataFrame, x: float, marker: str, columns: Sequ
 def _verdict(tests: pd.DataFrame, roi: str, method: str) -> str:
     """Return lh − rh over subjects and its p, as text."""
     chosen = tests[
-        (tests["over"] == "subjects")
-        & (tests["level"] == ("roi" if roi else "group"))
+        (tests["level"] == ("roi" if roi else "group"))
         & (tests["group"] == (roi or "all"))
         & (tests["method"] == method)
     ]
     if chosen.empty:
         return ""
     row = chosen.iloc[0]
-    difference = f"lh − rh {row['li_diff_mean']:+.3f}"
-    if row["n_subjects"] < 2:
-        return difference
-    return f"{difference}\np = {row['p_value']:.2g}, {row['n_subjects']} subjects"
+    p = f"p = {row['p_value']:.2g}, " if row["p_value"] <= 1 else ""
+    return f"lh − rh {row['li_diff_mean']:+.3f}\n{p}{row['n_subjects']} subjects"
 
 
 def _side_legend(figure: Figure, subjects: Sequence[str] = (), *, pooled: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cortune.artifacts import PathLike, write_csv
 from cortune.data.rois import GROUPS
-from cortune.encoding.comparison import cluster_interval, false_discovery_rate, sign_flip_p
+from cortune.encoding.comparison import false_discovery_rate, over_subjects
 from cortune.errors import InputError
 from cortune.probes.linear import NetworkLabel
 from cortune.saliency.laterality import image_means
@@ -30,31 +30,26 @@ COLUMNS = (
     "ci_low",
     "ci_high",
     "p_value",
-    "q_value",
     "n_images",
     "n_empty",
     "li_vs_untuned",
     "vs_untuned_ci_low",
     "vs_untuned_ci_high",
-    "p_vs_untuned",
-    "q_vs_untuned",
     "r_randomised",
 )
 TEST_COLUMNS = (
-    "over",
     "level",
     "group",
     "method",
-    "subject",
     "n_subjects",
     "n_pairs",
-    "n_images",
+    "n_replicates",
     "li_diff_mean",
     "ci_low",
     "ci_high",
     "p_value",
+    "p_least",
     "q_value",
-    "p_pairs",
 )
 
 
@@ -110,9 +105,10 @@ def lateralization(
     DataFrame
         Columns :data:`COLUMNS`, one row per network. ``li_mean`` is the mean over
         ``n_images`` images of the mirror-symmetrised LI, ``li_vs_untuned`` the mean over
-        images of its difference from the untuned network's (empty without one).
-        ``q_value`` and ``q_vs_untuned`` are false discovery rates over the networks of a
-        method. ``r_randomised`` is the mean rank correlation of maps with those under
+        images of its difference from the untuned network's (empty without one). Intervals and
+        ``p_value`` are over images: they speak of this network and these images, not of its
+        method, hemisphere or subject, for networks of other seeds differ by more than images
+        do. ``r_randomised`` is the mean rank correlation of maps with those under
         random weights.
 
     Raises
@@ -138,11 +134,8 @@ def lateralization(
         li_vs_untuned=gain.mean,
         vs_untuned_ci_low=gain.low,
         vs_untuned_ci_high=gain.high,
-        p_vs_untuned=gain.p,
         r_randomised=[_mean(one.r_randomised) for one in results],
     )
-    table["q_value"] = _by_method(table, "p_value")
-    table["q_vs_untuned"] = _by_method(table, "p_vs_untuned")
     return table[list(COLUMNS)]
 
 
@@ -172,120 +165,66 @@ def hemisphere_tests(
     Returns
     -------
     DataFrame
-        Columns :data:`TEST_COLUMNS`, by method and ROI (``level`` is ``roi``) or group of ROIs;
-        networks of all ROIs are in group ``all``. Where ``over`` is ``subjects``, the difference
-        is averaged within subjects and ``p_value`` comes of exchanging the hemispheres of whole
-        subjects: no smaller than 2^(1 − n_subjects). ``p_pairs`` exchanges each pair by itself;
-        it speaks of these subjects only. Where ``over`` is ``images``, a row is of one subject
-        and images are what is resampled and flipped. ``q_value`` is the false discovery rate
-        over the ROIs of a method (and subjects, where rows are of one), empty for groups.
+        Columns :data:`TEST_COLUMNS`, by method and ROI (``level`` is ``roi``) or group of
+        ROIs; networks of all ROIs are in group ``all``. The difference is averaged over replicates and images, then within subjects;
+        subjects are what is resampled and whose hemispheres are exchanged
+        (:func:`cortune.encoding.comparison.over_subjects`). ``n_replicates`` is that of the
+        pair with the fewest networks of a side. ``q_value`` is the false discovery rate over
+        the ROIs of a method, empty for groups.
     """
     import pandas as pd
 
     pairs = _pairs(results)
-    options = (n_bootstrap, n_permutations, seed)
     rows: list[dict[str, Any]] = []
-    for method in dict.fromkeys(key[0] for key in pairs):
-        here = {key[1:]: values for key, values in pairs.items() if key[0] == method}
-        rois = sorted({roi for _, roi in here} - {""})
+    for method in pairs["method"].unique():
+        here = pairs[pairs["method"] == method]
         members = [("group", name, set(of)) for name, of in groups.items()]
-        members += [("roi", roi, {roi}) for roi in rois]
+        members += [("roi", roi, {roi}) for roi in sorted({*here["roi"]} - {""})]
         for level, group, of in members:
             of = of | ({""} if group == "all" else set())
-            chosen = {key: values for key, values in here.items() if key[1] in of}
-            if chosen:
-                names = {"level": level, "group": group, "method": method}
-                rows += [names | row for row in _over_subjects(chosen, *options)]
-                rows += [names | row for row in _over_images(chosen, *options)]
+            chosen = here[here["roi"].isin(of)]
+            if not chosen.empty:
+                by_subject = chosen.groupby("subject")["difference"].mean().to_numpy()
+                rows.append(
+                    {
+                        "level": level,
+                        "group": group,
+                        "method": method,
+                        "n_pairs": len(chosen),
+                        "n_replicates": chosen["n_replicates"].min(),
+                        "li_diff_mean": by_subject.mean(),
+                        **over_subjects(by_subject, n_bootstrap, n_permutations, seed),
+                    }
+                )
     table = pd.DataFrame(rows, columns=list(TEST_COLUMNS))
-    for _, same in table[table["level"] == "roi"].groupby(["over", "method"], sort=False):
-        tested = same.index[same["p_value"].notna()]
-        table.loc[tested, "q_value"] = false_discovery_rate(
-            table.loc[tested, "p_value"].to_numpy(np.float64)
-        )
+    for _, same in table[table["level"] == "roi"].groupby("method", sort=False):
+        q_value = false_discovery_rate(same["p_value"].to_numpy(np.float64))
+        table.loc[same.index, "q_value"] = q_value
     return table
 
 
-# Method, subject and ROI to lh − rh by image, of the means over replicates.
-Pairs = dict[tuple[str, str, str], Floats]
-SubjectPairs = Mapping[tuple[str, str], Floats]
+def _pairs(results: Sequence[SaliencyResult]) -> pd.DataFrame:
+    """Return lh − rh of means over images and replicates, by method, subject and ROI."""
+    import pandas as pd
 
-
-def _pairs(results: Sequence[SaliencyResult]) -> Pairs:
-    li = _stacked(results)
-    sides: dict[str, dict[tuple[str, str, str], dict[str, Floats]]] = {"lh": {}, "rh": {}}
-    for one, values in zip(results, li, strict=True):
-        label = one.label
-        if label.hemisphere in sides:
-            key = (label.method, label.subject, label.roi)
-            replicates = sides[label.hemisphere].setdefault(key, {})
-            if label.replicate in replicates:
-                raise InputError(
-                    "lateralization",
-                    f"two networks of {label.hemisphere}, {', '.join(key)}",
-                    "one",
-                    "Pass the networks of one data set and one probe.",
-                )
-            replicates[label.replicate] = values
-    lh, rh = (
-        {k: np.mean([*v.values()], axis=0) for k, v in side.items()} for side in sides.values()
-    )
-    return {key: lh[key] - rh[key] for key in lh if key in rh}
-
-
-def _over_subjects(
-    pairs: SubjectPairs, n_bootstrap: int, n_permutations: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    means = {key: _mean(values) for key, values in pairs.items()}
-    means = {key: value for key, value in means.items() if np.isfinite(value)}
-    if not means:
-        return
-    subjects = sorted({subject for subject, _ in means})
-    by_subject = np.array(
-        [np.mean([value for key, value in means.items() if key[0] == s]) for s in subjects]
-    )
-    # Each pair counts as much as in the mean of subjects.
-    sizes = [sum(key[0] == subject for key in means) for subject, _ in means]
-    by_pair = np.array(list(means.values())) / sizes
-    low, high = cluster_interval(by_subject, n_bootstrap, seed)
-    yield {
-        "over": "subjects",
-        "subject": "",
-        "n_subjects": len(subjects),
-        "n_pairs": len(means),
-        "n_images": max(int(np.isfinite(values).sum()) for values in pairs.values()),
-        "li_diff_mean": by_subject.mean(),
-        "ci_low": low,
-        "ci_high": high,
-        "p_value": float(sign_flip_p(by_subject, n_permutations, seed)),
-        "q_value": np.nan,
-        "p_pairs": float(sign_flip_p(by_pair, n_permutations, seed)),
-    }
-
-
-def _over_images(
-    pairs: SubjectPairs, n_bootstrap: int, n_permutations: int, seed: int
-) -> Iterator[dict[str, Any]]:
-    subjects = sorted({subject for subject, _ in pairs})
-    of_subject = [
-        np.array([values for key, values in pairs.items() if key[0] == s]) for s in subjects
-    ]
-    values = np.array([pairs_of.mean(0) for pairs_of in of_subject])
-    means = image_means(values, n_bootstrap, n_permutations, seed)
-    for index, subject in enumerate(subjects):
-        yield {
-            "over": "images",
-            "subject": subject,
-            "n_subjects": 1,
-            "n_pairs": len(of_subject[index]),
-            "n_images": int(means.n_images[index]),
-            "li_diff_mean": means.mean[index],
-            "ci_low": means.low[index],
-            "ci_high": means.high[index],
-            "p_value": means.p[index],
-            "q_value": np.nan,
-            "p_pairs": np.nan,
-        }
+    unit = ["method", "subject", "roi"]
+    table = pd.DataFrame([asdict(one.label) for one in results])
+    table["li"] = [_mean(li) for li in _stacked(results)]
+    table = table[table["hemisphere"].isin(["lh", "rh"]) & table["li"].notna()]
+    twice = table[table.duplicated([*unit, "hemisphere", "replicate"])]
+    if len(twice):
+        raise InputError(
+            "lateralization",
+            f"two networks of {', '.join(twice.iloc[0][['hemisphere', *unit]])}",
+            "one",
+            "Pass the networks of one data set and one probe.",
+        )
+    sides = table.groupby([*unit, "hemisphere"], sort=False)["li"].agg(["mean", "count"]).unstack()
+    if sides.shape[1] < 4:
+        return pd.DataFrame(columns=[*unit, "difference", "n_replicates"])
+    difference = sides["mean"]["lh"] - sides["mean"]["rh"]
+    pairs = pd.DataFrame({"difference": difference, "n_replicates": sides["count"].min(axis=1)})
+    return pairs.dropna().reset_index()
 
 
 def _stacked(results: Sequence[SaliencyResult]) -> Floats:
@@ -304,13 +243,3 @@ def _stacked(results: Sequence[SaliencyResult]) -> Floats:
 def _mean(values: Floats) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if finite.size else np.nan
-
-
-def _by_method(table: pd.DataFrame, column: str) -> Floats:
-    """Return false discovery rates of a column of p values over the networks of a method."""
-    q = np.full(len(table), np.nan)
-    p = table[column].to_numpy(np.float64)
-    for method in table["method"].unique():
-        tested = np.flatnonzero((table["method"] == method).to_numpy() & np.isfinite(p))
-        q[tested] = false_discovery_rate(p[tested])
-    return q

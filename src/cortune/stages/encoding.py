@@ -242,7 +242,7 @@ VOXELS_TABLE = From("tabulate_encoding", "voxels")
 
 
 @stage(
-    number=2,
+    number=3,
     reads=("seed", "statistics", "encoding.protocols", "tuning.methods"),
     inputs={"encoding": ENCODING_TABLE, "voxels": VOXELS_TABLE},
     outputs={"comparison": table("comparison.csv", "Encoding")},

@@ -17,7 +17,7 @@ def _has_landscape(project: Project) -> bool:
 
 
 @stage(
-    number=3,
+    number=4,
     reads=("seed", "landscape"),
     inputs={"probes": PROBED},
     outputs={

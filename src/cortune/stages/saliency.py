@@ -102,7 +102,7 @@ MAPPED = From("map_saliency", "folder", mapped)
 
 
 @stage(
-    number=2,
+    number=3,
     reads=("seed", "statistics.n_bootstrap", "saliency.n_permutations"),
     inputs={"maps": MAPPED},
     outputs={
@@ -126,7 +126,7 @@ def tabulate_lateralization(job: Job) -> None:
 
 
 @stage(
-    number=1,
+    number=2,
     inputs={
         "maps": MAPPED,
         "table": From("tabulate_lateralization", "table"),
