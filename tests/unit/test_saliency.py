@@ -55,7 +55,7 @@ def tiny(seed=0, kernel=3):
 def linear_probe(n_features, seed=0):
     random = np.random.default_rng(seed)
     weights = random.normal(size=(N_CLASSES, n_features))
-    return LinearProbe(weights, random.normal(size=N_CLASSES), 1, True)
+    return LinearProbe(weights, random.normal(size=N_CLASSES), 1.0, 1, True)
 
 
 def probe_images(n=40, seed=0):

@@ -166,11 +166,11 @@ def hemisphere_tests(
     -------
     DataFrame
         Columns :data:`TEST_COLUMNS`, by method and ROI (``level`` is ``roi``) or group of
-        ROIs; networks of all ROIs are in group ``all``. The difference is averaged over replicates and images, then within subjects;
-        subjects are what is resampled and whose hemispheres are exchanged
-        (:func:`cortune.encoding.comparison.over_subjects`). ``n_replicates`` is that of the
-        pair with the fewest networks of a side. ``q_value`` is the false discovery rate over
-        the ROIs of a method, empty for groups.
+        ROIs; networks of all ROIs are in group ``all``. The difference is averaged over
+        replicates and images, then within subjects; subjects are what is resampled and whose
+        hemispheres are exchanged (:func:`cortune.encoding.comparison.over_subjects`).
+        ``n_replicates`` is that of the pair with the fewest networks of a side. ``q_value`` is
+        the false discovery rate over the ROIs of a method, empty for groups.
     """
     import pandas as pd
 
