@@ -11,6 +11,9 @@ stand for Gram matrices, so that thousands of repeats take minutes; a test sees 
 `encode_unit` gives the same interval for the same numbers.
 
     python benchmarks/coverage.py [--repeats 2000] [--images 60 150 528] [--decay 0]
+
+All of it takes about an hour on one core; rows by themselves (`--images`, `--folds`,
+`--voxels`, `--protocols`) and repeats in parts (`--seed`) less.
 """
 
 from __future__ import annotations
@@ -187,7 +190,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--repeats", type=int, default=2000)
     parser.add_argument("--images", type=int, nargs="+", default=[60, 150, 528])
+    parser.add_argument("--folds", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--voxels", type=int, nargs="+", default=list(VOXELS))
     parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--decay", type=float, default=0.0, help="feature i has SD i^-decay")
     given = parser.parse_args()
     cells = [(r, shared) for shared in (0.0, 0.2) for r in (0.0, 0.15, 0.45)]
@@ -197,21 +203,23 @@ def main() -> None:
     print("| protocol | images | folds | voxels |", end="")
     print("".join(f" r {r:g}, shared {shared:g} |" for r, shared in cells))
     print("| --- " * (4 + len(cells)) + "|")
-    for n, protocol, n_folds in product(given.images, given.protocols, (3, 5)):
-        if protocol == "tune_test" and n_folds != 5:
+    for n, protocol, n_folds in product(given.images, given.protocols, given.folds):
+        if protocol == "tune_test" and n_folds != given.folds[0]:
             continue  # has no folds
         by_cell = [
             coverage(
                 protocol,
                 n,
                 n_folds,
-                Brain.draw(r, shared, max(VOXELS), given.decay),
+                Brain.draw(r, shared, max(given.voxels), given.decay),
                 given.repeats,
+                tuple(given.voxels),
+                given.seed,
             )
             for r, shared in cells
         ]
         of = n_folds if protocol != "tune_test" else "–"
-        for n_voxels in VOXELS:
+        for n_voxels in given.voxels:
             row = " | ".join(f"{found[n_voxels]:.3f}" for found in by_cell)
             print(f"| `{protocol}` | {n} | {of} | {n_voxels} | {row} |", flush=True)
 
