@@ -49,9 +49,7 @@ LATERALITY = Components(0.0, 0.042, 0.030, 0.012)
 # r of methods: seeds .023 (six of one unit); contrastive - regression of three subjects .013.
 METHODS = Components(0.0, 0.010, 0.023, 0.005)
 BRAINS = {
-    "laterality: the same unit, other seeds; a brain of pure noise": replace(
-        LATERALITY, subjects=0.0
-    ),
+    "laterality: other seeds of one unit; pure noise": replace(LATERALITY, subjects=0.0),
     "laterality: no hemisphere looks aside": LATERALITY,
     "laterality: the same, skewed": replace(LATERALITY, skewed=True),
     "laterality: lh − rh .08 (demo, V1v)": replace(LATERALITY, effect=0.08),

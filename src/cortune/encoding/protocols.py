@@ -48,6 +48,8 @@ class Settings:
         None computes with NumPy; a torch device (``cpu``, ``cuda:0``) with torch.
     memory : float
         Bytes that the blocks of targets may take, beside one layer's decompositions.
+    n_bootstrap : int
+        Has no effect: intervals are no longer resampled, and callers may still name it.
     """
 
     alphas: Sequence[float]
@@ -55,6 +57,7 @@ class Settings:
     seed: int = 0
     device: str | None = None
     memory: float = 1e9
+    n_bootstrap: int = 0
 
     def __post_init__(self) -> None:
         alphas = np.asarray(self.alphas, dtype=np.float64)
