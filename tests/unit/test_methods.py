@@ -517,7 +517,7 @@ def test_a_joint_network_learns_all_its_units(tmp_path, cortices, backbone, runt
     for subject, unit in units.items():
         with torch.no_grad():
             image_z, response_z = model(
-                normalise(torch.from_numpy(unit.images.cache[85:])),
+                normalise(torch.from_numpy(unit.images.cache[85:]), model),
                 Tagged(ROIS[subject], torch.from_numpy(unit.responses[85:])),
             )
         for name, of_unit in zip(ROIS[subject], response_z.split(15), strict=True):

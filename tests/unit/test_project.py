@@ -118,7 +118,9 @@ def test_largest_roi_counts_rois_that_are_not_wanted():
     found = project()
     assert found.largest_roi == 90
     facts = found.facts("tune_pooled", UNIT.but(subject=ALL, method="pooled_mean"))
-    assert facts["largest"] == 90
+    assert facts["largest"] is None
+    widest = found.facts("tune_pooled", UNIT.but(subject=ALL, method="pooled_max"))
+    assert widest["largest"] == 90
     assert facts["units"] == [["nsd", s, "lh", "V1v"] for s in ("subj01", "subj02")]
 
 

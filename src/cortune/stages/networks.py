@@ -11,6 +11,7 @@ from cortune.fingerprints import Sources
 from cortune.seeds import replicate_seed
 from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage
 from cortune.stages.prepare import IDENTITIES
+from cortune.tuning.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -185,9 +186,10 @@ def pool(project: Project, address: Address) -> Iterable[Address]:
 
 
 def _units(project: Project, address: Address) -> dict[str, Any]:
-    """Return the units that a network of several is tuned to, and the size of the largest ROI."""
+    """Return the units that a network of several is tuned to, and how large the largest ROI is."""
     units = [[getattr(unit, name) for name in UNIT] for unit in project.pool(address)]
-    return {"units": units, "largest": project.largest_roi}
+    largest = project.largest_roi if METHODS[address.method].largest else None
+    return {"units": units, "largest": largest}
 
 
 @stage(

@@ -251,7 +251,7 @@ def tune_pooled(
     start = load_network(backbone)
     parts = {subject: unit.parts for subject, unit in units.items()}
     n_voxels = {name: width for part in parts.values() for name, width in part.items()}
-    options = {"largest": largest_roi}
+    options = {"largest": largest_roi} if METHODS[method].largest else {}
     each = list(units.values())
     task = _task(method, start, each, n_voxels, settings, provenance.seed, seeded, how, **options)
     tune, validation = (

@@ -47,13 +47,15 @@ class Method:
         that it is evaluated on.
     joins : tuple of str
         What a network does not tell apart beside subjects: ``roi``, ``hemisphere``.
+    largest : bool
+        Whether `build` is given ``largest`` too, the voxels of the data set's largest ROI.
     embeds : bool
         Whether the network embeds held-out images and responses, as contrastive ones do.
     build : callable, optional
         ``build(backbone, n_scores, n_voxels, recipe)`` returns the
         :class:`~cortune.tuning.task.Task` for a backbone whose output has `n_scores`
-        columns. Of a network of several units, `n_voxels` is a mapping by their names, and
-        ``largest`` is given too, the voxels of the data set's largest ROI. None tunes nothing.
+        columns. Of a network of several units, `n_voxels` is a mapping by their names. None
+        tunes nothing.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Method:
     section: str | None = None
     pools: Literal["all", "others"] | None = None
     joins: tuple[str, ...] = ()
+    largest: bool = False
     embeds: bool = False
     build: Build | None = None
 
@@ -95,6 +98,7 @@ def register(new: Method) -> None:
 def method(
     name: str,
     *,
+    about: str | None = None,
     recipe: type[Section],
     order: int,
     colour: str,
@@ -102,19 +106,20 @@ def method(
     section: str | None = None,
     pools: Literal["all", "others"] | None = None,
     joins: tuple[str, ...] = (),
+    largest: bool = False,
     embeds: bool = True,
 ) -> Callable[[Build], Build]:
     """Register the function below as the method `name`; parameters are those of `Method`.
 
-    `section` is `name` by default; methods may share one.
+    `section` is `name` by default, and `about` the first line of the docstring; methods may share
+    both a section and a function.
     """
 
     def decorate(build: Build) -> Build:
-        about = (build.__doc__ or "").strip().partition("\n")[0]
         register(
             Method(
                 name,
-                about,
+                about or (build.__doc__ or "").strip().partition("\n")[0],
                 order,
                 colour,
                 label or name,
@@ -122,6 +127,7 @@ def method(
                 section or name,
                 pools,
                 joins,
+                largest,
                 embeds,
                 build,
             )

@@ -52,7 +52,26 @@ def contrastive(backbone: nn.Module, n_scores: int, n_voxels: int, recipe: Contr
     colour="#2c9c6a",
     pools="all",
 )
-def pooled_mean(
+@method(
+    "pooled_max",
+    about="As `pooled_mean`, as wide as the largest ROI of the data set; the paper's.",
+    recipe=Contrastive,
+    section="contrastive",
+    order=50,
+    colour="#7bc043",
+    pools="all",
+    largest=True,
+)
+@method(
+    "pooled_loso",
+    about="As `pooled_mean`, of all subjects but the one it is evaluated on.",
+    recipe=Contrastive,
+    section="contrastive",
+    order=60,
+    colour="#8a5fbf",
+    pools="others",
+)
+def pooled(
     backbone: nn.Module,
     n_scores: int,
     n_voxels: Mapping[str, int],
@@ -61,64 +80,12 @@ def pooled_mean(
 ) -> Task:
     """One network for an ROI of all subjects, as wide as theirs on average; the paper's.
 
-    Source: Mulrooney & Brockmeier 2024, the pooled model "avg": h is the mean number of
-    voxels.
+    Source: Mulrooney & Brockmeier 2024, the pooled models "avg", whose h is the mean number of
+    voxels, and "const", whose h is that of the largest ROI of the data set (there 5741).
     """
-    return _pooled(backbone, n_scores, n_voxels, recipe)
-
-
-@method(
-    "pooled_max",
-    recipe=Contrastive,
-    section="contrastive",
-    order=50,
-    colour="#7bc043",
-    pools="all",
-)
-def pooled_max(
-    backbone: nn.Module,
-    n_scores: int,
-    n_voxels: Mapping[str, int],
-    recipe: Contrastive,
-    largest: int | None = None,
-) -> Task:
-    """One network for an ROI of all subjects, as wide as the largest ROI; the paper's.
-
-    Source: Mulrooney & Brockmeier 2024, the pooled model "const": h is the largest ROI of
-    the data set (there h = 5741).
-    """
-    return _pooled(backbone, n_scores, n_voxels, recipe, largest)
-
-
-@method(
-    "pooled_loso",
-    recipe=Contrastive,
-    section="contrastive",
-    order=60,
-    colour="#8a5fbf",
-    pools="others",
-)
-def pooled_loso(
-    backbone: nn.Module,
-    n_scores: int,
-    n_voxels: Mapping[str, int],
-    recipe: Contrastive,
-    largest: int | None = None,
-) -> Task:
-    """As `pooled_mean`, of all subjects but the one it is evaluated on."""
-    return _pooled(backbone, n_scores, n_voxels, recipe)
-
-
-def _pooled(
-    backbone: nn.Module,
-    n_scores: int,
-    n_voxels: Mapping[str, int],
-    recipe: Contrastive,
-    n_hidden: int | None = None,
-) -> Task:
     from cortune.networks.heads import ContrastiveModel, Projection, pooled_sizes
 
-    projection = Projection(*pooled_sizes(list(n_voxels.values()), n_hidden))
+    projection = Projection(*pooled_sizes(list(n_voxels.values()), largest))
     return _published(ContrastiveModel(backbone, n_scores, n_voxels, projection), recipe)
 
 

@@ -27,43 +27,18 @@ class Joint(ContrastivePlus):
 
 
 @method("joint", recipe=Joint, order=33, colour="#b03a5b", joins=EVERY_ROI)
-def joint(
-    backbone: nn.Module,
-    n_scores: int,
-    n_voxels: Mapping[str, int],
-    recipe: Joint,
-    largest: int | None = None,
-) -> Task:
-    """One network for all ROIs of a subject in both hemispheres; ours.
-
-    As `contrastive_plus`, with a response map for each ROI and hemisphere. The loss is the mean
-    over them.
-    """
-    sizes = recipe.hidden_size, recipe.embedding_size or max(recipe.hidden_size // 4, 1)
-    return plus_contrastive(backbone, n_scores, n_voxels, recipe, sizes)
-
-
 @method(
     "joint_hemisphere",
+    about="As `joint`, one network for each hemisphere, which can be compared; ours.",
     recipe=Joint,
     section="joint",
     order=34,
     colour="#d98aa3",
     joins=("roi",),
 )
-def joint_hemisphere(
-    backbone: nn.Module,
-    n_scores: int,
-    n_voxels: Mapping[str, int],
-    recipe: Joint,
-    largest: int | None = None,
-) -> Task:
-    """As `joint`, one network for each hemisphere, which can be compared; ours."""
-    return joint(backbone, n_scores, n_voxels, recipe)
-
-
 @method(
     "joint_pooled",
+    about="As `joint`, one network for all ROIs of all subjects; ours.",
     recipe=Joint,
     section="joint",
     order=55,
@@ -71,12 +46,11 @@ def joint_hemisphere(
     pools="all",
     joins=EVERY_ROI,
 )
-def joint_pooled(
-    backbone: nn.Module,
-    n_scores: int,
-    n_voxels: Mapping[str, int],
-    recipe: Joint,
-    largest: int | None = None,
-) -> Task:
-    """As `joint`, one network for all ROIs of all subjects; ours."""
-    return joint(backbone, n_scores, n_voxels, recipe)
+def joint(backbone: nn.Module, n_scores: int, n_voxels: Mapping[str, int], recipe: Joint) -> Task:
+    """One network for all ROIs of a subject in both hemispheres; ours.
+
+    As `contrastive_plus`, with a response map for each ROI and hemisphere. The loss is the mean
+    over them.
+    """
+    sizes = recipe.hidden_size, recipe.embedding_size or max(recipe.hidden_size // 4, 1)
+    return plus_contrastive(backbone, n_scores, n_voxels, recipe, sizes)
