@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         pause = self.bucket.slow.get(key)
-        for start in range(0, len(data), 1000 if pause else len(data)):
+        for start in range(0, len(data), 1000 if pause else max(1, len(data))):
             self.wfile.write(data[start : start + 1000] if pause else data)
             time.sleep(pause or 0)
 

@@ -7,8 +7,10 @@ import hashlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -272,6 +274,29 @@ def test_a_full_disk_is_named(bucket: Bucket, tmp_path: Path) -> None:
     assert "File too large" in run.stderr
     assert not (tmp_path / BETAS).exists()
     assert main(order(bucket, tmp_path)) == 0  # and goes on with what was written
+
+
+def test_ctrl_c_is_gone_on_from(bucket: Bucket, tmp_path: Path) -> None:
+    key = f"ds004496/{BETAS}"
+    bucket.slow[key] = 0.02
+    part = (tmp_path / BETAS).with_name(f".{Path(BETAS).name}.part")
+    with subprocess.Popen(
+        [sys.executable, "-m", "cortune.cli", *order(bucket, tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as run:
+        while not (part.is_file() and part.stat().st_size):
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        _, error = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "goes on from here" in error and "Traceback" not in error
+    assert not (tmp_path / BETAS).exists()
+    bucket.slow.clear()
+    assert main(order(bucket, tmp_path)) == 0
+    assert bucket.ranged and bucket.ranged[0].startswith(key)
 
 
 def test_a_disk_known_to_be_too_small_is_told_before(
