@@ -153,7 +153,7 @@ def test_another_content_is_refused(
     bucket.lies.add(key)
     assert main(order(bucket, tmp_path)) == 1
     error = capsys.readouterr().err
-    assert f"{bucket.url}/{key}: found the {'md5' if kind == '.png' else 'sha256'}" in error
+    assert f"{bucket.url}/{key}: found the {'md5' if kind == '.JPEG' else 'sha256'}" in error
     assert "1 file could not be had" in error
     path = tmp_path / key.removeprefix("ds004496/")
     assert not path.exists()
