@@ -1,13 +1,17 @@
 # Cortune: from raw images and fMRI responses to tuned networks, encoding scores and a report.
 # README.md says how to run it; config/README.md lists every key of the configuration.
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-# A configuration given with --configfile replaces the demo's instead of being merged into it.
+# A configuration given with --configfile replaces the one here, or else the demo's, instead of
+# being merged into it.
 if not workflow.config_settings.configfiles:
+    here = Path("config", "config.yaml")
 
-    configfile: "config/config.yaml"
+    configfile: here if here.is_file() else Path(workflow.basedir, here)
 
 
 include: "workflow/rules/common.smk"

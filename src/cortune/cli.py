@@ -246,6 +246,14 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def init(arguments: argparse.Namespace) -> int:
+    """Lay out a project of your own: Snakefile, configuration and profiles."""
+    from cortune.initial import init as lay_out
+
+    print(*lay_out(arguments.folder), sep="\n")
+    return 0
+
+
 def export(arguments: argparse.Namespace) -> int:
     """Write the encoders of a finished run as folders for other places."""
     from cortune.exports import export_all
@@ -409,15 +417,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--batch-size", type=int, default=128, help="pictures at a time [128]")
     sub.add_argument("--workers", type=int, default=2, help="threads that decode pictures [2]")
 
+    sub = command(init)
+    sub.add_argument("folder", help="folder to make")
+
     sub = command(export, configured, stored)
     sub.add_argument("--out", required=True, help="folder to write")
     sub.add_argument(
         "--as",
         dest="form",
         default="hub",
-        choices=("hub", "brainscore", "algonauts"),
-        help="a folder for each encoder as the Hugging Face hub has it; a model plugin of "
-        "Brain-Score for each; or one submission to the Algonauts 2023 challenge [hub]",
+        choices=("hub", "brainscore"),
+        help="a folder for each encoder as the Hugging Face hub has it; or a model "
+        "plugin of Brain-Score for each [hub]",
     )
     for name in ("subject", "hemisphere", "roi", "method"):
         sub.add_argument(f"--{name}", help=f"encoders of this {name} alone")

@@ -70,7 +70,7 @@ def export_all(
         Folder: that of the encoder if one is meant by `wanted`, else of a folder for each.
     wanted : mapping
         Entities of the addresses that are meant.
-    form : {"hub", "brainscore", "algonauts"}
+    form : {"hub", "brainscore"}
     push : str, optional
         Repository of the hub that the one folder is uploaded to.
 

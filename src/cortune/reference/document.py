@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import posixpath
 from collections.abc import Iterator, Mapping
+from typing import Any
 
+import cortune
 from cortune.address import ENTITIES
 from cortune.config.document import document
 from cortune.report.columns import TABLES
@@ -57,7 +60,46 @@ def pages() -> dict[str, str]:
         "config.md": document(),
         "tables.md": "\n".join([*_tables(), ""]),
         "artifacts.md": "\n".join([*_artifacts(), ""]),
+        "../api.md": "\n".join([*_interface(), ""]),
     }
+
+
+def _interface() -> Iterator[str]:
+    yield _ABOUT_INTERFACE
+    for name in sorted(cortune.__all__, key=str.lower):
+        thing = getattr(cortune, name)
+        yield from _described(f"## cortune.{name}", thing)
+        members = vars(thing).items() if inspect.isclass(thing) else ()
+        for member, value in members:
+            if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+                yield from _described(f"### {name}.{member}", value)
+
+
+def _described(heading: str, thing: Any) -> Iterator[str]:
+    """Yield a docstring as markdown; its sections become lists."""
+    called = f"`{inspect.signature(thing)}`" if callable(thing) else ""
+    yield from ("", heading, "", *filter(None, [called]))
+    if called:
+        yield ""
+    lines = inspect.cleandoc(thing.__doc__ or "").replace(".. math::", "").splitlines()
+    inside = False
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if after and not set(after) - {"-"} and line:
+            yield from (f"**{line}**", "")
+            inside = True
+        elif not line or set(line) - {"-"}:
+            item = inside and line and not line.startswith(" ")
+            yield f"- `{line}`" if item else f"    {line.strip()}" if inside and line else line
+
+
+_ABOUT_INTERFACE = """\
+# Python
+
+Generated from the code by `python -m cortune.reference`.
+
+`import cortune` is light: what is used is imported then. [The notebook](notebooks/encoders.ipynb)
+shows it at work.\
+"""
 
 
 def _tables() -> Iterator[str]:
