@@ -16,6 +16,9 @@ from cortune.initial import workflow_folder
 
 
 include: str(workflow_folder() / "Snakefile")
+
+
+workflow.default_target = "all"  # an included file has no say in it
 """
 
 
