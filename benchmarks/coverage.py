@@ -80,9 +80,11 @@ class Brain:
 
     @classmethod
     def draw(cls, r: float, shared: float, n_voxels: int, decay: float = 0.0) -> Brain:
-        weights = np.random.default_rng(5).normal(size=(N_FEATURES, n_voxels))
+        scale = np.arange(1.0, N_FEATURES + 1) ** -decay
+        scale *= np.sqrt(N_FEATURES / (scale**2).sum())
+        weights = scale[:, None] * np.random.default_rng(5).normal(size=(N_FEATURES, n_voxels))
         weights *= r / np.sqrt(1 - r**2) / np.linalg.norm(weights, axis=0)
-        return cls(weights, shared, np.arange(1.0, N_FEATURES + 1) ** -decay)
+        return cls(weights, shared, scale)
 
     def images(self, random: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
         def normal(*shape: int) -> np.ndarray:
