@@ -46,7 +46,7 @@ class Components:
 # LI: seeds .03 (of 15 pairs of seeds of one unit 7 differ at p < .05 over images, whose standard
 # error is .012); lh - rh of six subjects has an SD of .062 between them, of which seeds make .046.
 LATERALITY = Components(0.0, 0.042, 0.030, 0.012)
-# r of methods: seeds .023 (six of one unit); contrastive - regression of three subjects .013.
+# r of methods: seeds .023 (six of one unit); the others are assumed.
 METHODS = Components(0.0, 0.010, 0.023, 0.005)
 BRAINS = {
     "laterality: other seeds of one unit; pure noise": replace(LATERALITY, subjects=0.0),
