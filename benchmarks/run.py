@@ -25,6 +25,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "growth.py": ((),),
     "dag.py": ((),),
     "integrity.py": ((),),
+    "predict.py": ((),),
     "tuning.py": (
         (),
         ("--backbone", "alexnet", "--input-size", "224", "--batch-size", "64", "--n-images", "256"),

@@ -1,4 +1,4 @@
-"""The notebook, the workflow as a module of another, and the workflow from the wheel."""
+"""The workflow as a module of another, and from the wheel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 from tiny import TINY
-
-from cortune.errors import InputError
 
 pytestmark = pytest.mark.workflow
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,30 +32,6 @@ def snakemake(folder, *arguments, **environment):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
-
-
-def test_the_notebook_runs(tiny):
-    import nbformat
-    from nbclient import NotebookClient
-
-    notebook = nbformat.read(REPOSITORY / "docs/notebooks/encoders.ipynb", as_version=4)
-    resources = {"metadata": {"path": str(tiny.folder)}}
-    NotebookClient(notebook, timeout=300, resources=resources).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    assert len(outputs) >= 6 and not any(each.output_type == "error" for each in outputs)
-
-
-def test_the_run_is_open_to_python(tiny):
-    import cortune
-
-    run = cortune.open_run(tiny.folder / "results")
-    assert set(run.table("encoders").method) == {"untuned", "contrastive"}
-    tuned = run.network(method="contrastive", subject="subj01", hemisphere="lh", roi="V1v")
-    assert tuned.tuned_on and not run.network(method="untuned").tuned_on
-    with pytest.raises(InputError, match="no table 'encodings'.*encoding"):
-        run.table("encodings")
-    with pytest.raises(InputError, match="0 of contrastive subj09"):
-        run.encoder(method="contrastive", subject="subj09")
 
 
 @pytest.mark.long

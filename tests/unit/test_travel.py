@@ -1,0 +1,114 @@
+"""A finished run seen from outside: Python, the notebook, `cortune export` and `predict`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from in_process import run_all
+from safetensors.torch import load_file
+
+import cortune
+from cortune.cli import main
+from cortune.config import Config
+from cortune.errors import InputError
+from cortune.networks.alexnet_small import AlexNetSmall
+from cortune.project import Project
+
+CONFIG = {
+    "datasets": {
+        "nsd": {
+            "layout": "algonauts2023",
+            "subjects": ["subj01"],
+            "rois": ["V1v"],
+            "simulate": {
+                "n_images": 80,
+                "n_shared": 30,
+                "n_test_images": 4,
+                "image_size": 32,
+                "n_classes": 5,
+                "vertices": {"V1v": {"lh": 30, "rh": 0}, "FBA-1": 3},
+            },
+        }
+    },
+    "split": {"tune": 0.4, "validation": 0.2, "test": 0.4},
+    "backbone": {
+        "name": "alexnet_small",
+        "weights": "random",
+        "input_size": 64,
+        "layers": ["features.2", "features.12"],
+    },
+    "tuning": {"methods": ["untuned", "contrastive"], "precision": "float32"},
+    "contrastive": {"epochs": 2, "batch_size": 16},
+    "encoding": {"folds": 3, "protocols": ["heldout_cv"]},
+    "statistics": {"n_permutations": 100},
+    "export": {"methods": ["untuned", "contrastive"]},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small run, finished."""
+    folder, before = tmp_path_factory.mktemp("run"), Path.cwd()
+    os.chdir(folder)
+    try:
+        (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+        run_all(Project(Config.from_mapping(CONFIG)))
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def test_the_run_is_open_to_python(folder):
+    run = cortune.open_run(folder / "results")
+    assert set(run.table("encoders").method) == {"untuned", "contrastive"}
+    assert len(run.networks) == 2 and len(run.encoders) == 2
+    tuned = run.network(method="contrastive", subject="subj01", hemisphere="lh", roi="V1v")
+    assert tuned.tuned_on and not run.network(method="untuned").tuned_on
+    with pytest.raises(InputError, match="no table 'encodings'"):
+        run.table("encodings")
+    with pytest.raises(InputError, match="0 of contrastive subj09"):
+        run.encoder(method="contrastive", subject="subj09")
+    with pytest.raises(InputError, match="no complete run"):
+        cortune.open_run(folder)
+
+
+def test_the_score_told_is_that_of_the_same_protocol_in_the_run(folder):
+    """Without images kept for fitting, those that no network saw are the test images."""
+    run = cortune.open_run(folder / "results")
+    told = run.table("encoders").set_index("method")
+    scored = run.table("encoding").set_index("method")
+    np.testing.assert_allclose(told.r_mean, scored.r_mean[told.index], atol=1e-5)
+    assert (told.n_images_fit > scored.n_images_fit[told.index]).all()
+
+
+def test_the_notebook_runs(folder, repository):
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(repository / "docs/notebooks/encoders.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=300, resources=resources).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert len(outputs) >= 6 and not any(each.output_type == "error" for each in outputs)
+
+
+def test_export_and_predict_on_the_command_line(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    given = ["export", "--configfile", "config.yaml", "--out"]
+    assert main([*given, "one", "--method", "contrastive"]) == 0
+    model = AlexNetSmall()
+    model.load_state_dict(load_file("one/model.safetensors"))
+    assert main([*given, "all"]) == 0
+    names = {path.name for path in Path("all").iterdir()}
+    assert names == {"untuned-subj01", "contrastive-subj01-lh-V1v"}
+    pictures = sorted(map(str, Path("results").rglob("test-*.png")))[:4]
+    assert main(["predict", "one", *pictures, "--out", "out.parquet", "--device", "cpu"]) == 0
+    table = pd.read_parquet("out.parquet")
+    assert len(table) == 4 * 30 and np.isfinite(table.response).all()
+    assert main([*given, "none", "--subject", "subj09"]) == 1
+    assert "no encoder of subj09" in capsys.readouterr().err and not Path("none").exists()
