@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from cortune.artifacts import hdf5_writer, read_provenance, write_parquet
 from cortune.errors import InputError
-from cortune.report import cortex
+from cortune.report import cortex, interactive
 from cortune.simulate.surface import N_FSAVERAGE, sphere
 from cortune.versions import Provenance
 
@@ -72,8 +74,9 @@ def run(tmp_path):
             responses[subject, side] = str(path)
             for method, r in (("untuned", 0.3), ("contrastive", 0.4 + shift / 5)):
                 unit = (subject, side, "V1v", method, "heldout_cv")
-                rows += [(*unit, vertex, r, r / 2) for vertex in range(80)]
-    names = ["subject", "hemisphere", "roi", "method", "protocol", "vertex", "r", "nnr2"]
+                rows += [(*unit, vertex, r, r / 2, 0.8) for vertex in range(80)]
+    names = ["subject", "hemisphere", "roi", "method", "protocol", "vertex"]
+    names += ["r", "nnr2", "ceiling_r"]
     table = pd.DataFrame(rows, columns=names)
     write_parquet(tmp_path / "v.parquet", table.astype({"method": "category"}), PROVENANCE)
     return tmp_path / "v.parquet", responses, table
@@ -83,7 +86,7 @@ def test_maps_average_subjects_where_they_overlap(run):
     _, responses, table = run
     mesh = cortex.find_mesh("fsaverage5")
     places = {key: cortex._places(path) for key, path in responses.items()}
-    maps = cortex._maps(table, places, "contrastive", mesh)
+    maps = cortex._maps(cortex._values(table, "contrastive"), places, mesh)
     r = maps["r, contrastive"]["lh"]
     first, *both, last = patch()
     assert r[first] == pytest.approx(0.4) and r[last] == pytest.approx(0.6)
@@ -94,9 +97,9 @@ def test_maps_average_subjects_where_they_overlap(run):
 
 def test_the_figure_is_drawn_offline_with_the_mesh_in_its_provenance(run, tmp_path):
     voxels, responses, _ = run
-    path = tmp_path / "cortex.png"
+    path, page = tmp_path / "cortex.png", tmp_path / "cortex.html"
     cortex.plot_cortex(
-        voxels, responses, path, PROVENANCE,
+        voxels, responses, path, page, PROVENANCE,
         protocol="heldout_cv", method="contrastive", surface="fsaverage5",
     )  # fmt: skip
     assert read_provenance(path)["notes"]["surface"] == "fsaverage5"
@@ -104,6 +107,30 @@ def test_the_figure_is_drawn_offline_with_the_mesh_in_its_provenance(run, tmp_pa
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     coloured = np.ptp(pixels, axis=2) > 60  # the surface itself is grey
     assert coloured[: pixels.shape[0], : int(0.85 * pixels.shape[1])].mean() > 1e-4
+    text = page.read_text()
+    assert read_provenance(page)["notes"]["surface"] == "fsaverage5"
+    assert page.stat().st_size < 15e6
+    assert not re.search(r"<(script|link)[^>]*(src|href)=.http", text)
+    values = ("V1v", "r: 0.500", r"noise-normalised r\u00b2: 0.250")
+    more = (r"r \u2212 untuned: 0.200", "noise ceiling (r): 0.800")
+    assert r"\u003cbr\u003e".join((*values, *more)) in text
+
+
+def test_an_outline_runs_between_vertices_inside_and_outside():
+    points, triangles = interactive.surface("infl", "lh")
+    inside = patch()
+    lines = interactive.outline(points, triangles, inside).reshape(-1, 3, 3)
+    assert np.isnan(lines[:, 2]).all() and len(lines) > 20
+    nearest = cKDTree(points).query(lines[:, 0], k=2)[1]
+    assert np.isin(nearest, inside).sum(axis=1).mean() == pytest.approx(1, abs=0.1)
+    ends = {tuple(point) for point in np.round(lines[:, 0], 0)}
+    assert len(ends) > 10 and len(interactive.outline(points, triangles, inside[:0])) == 0
+
+
+def test_the_flat_map_lies_in_a_plane_with_every_vertex_inside():
+    points, triangles = interactive.surface("flat", "rh")
+    assert np.ptp(points[:, 2]) == 0 and np.ptp(points[:, 0]) < 400
+    assert len(np.unique(triangles)) < len(points) == SMALL
 
 
 def test_a_folder_of_surfaces_serves_and_one_without_is_refused(tmp_path):

@@ -6,8 +6,13 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 
+import numpy as np
 import pytest
+
+from cortune.report.interactive import interactive_page
+from cortune.report.surfaces import SIDES
 
 pytestmark = pytest.mark.workflow
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -53,12 +58,49 @@ window.addEventListener("load", () => {
 """
 
 
+# Moves the pointer over both hemispheres, and presses what there is to press.
+POINTER = """
+<script>
+window.addEventListener("load", async () => {
+  const plot = document.getElementById("cortex"), found = { notes: [], views: [] };
+  const wait = time => new Promise(done => setTimeout(done, time));
+  const press = async (menu, label) => {
+    const all = plot.layout.updatemenus[menu].buttons;
+    await Plotly.update(plot, ...all.find(button => button.label === label).args);
+    await wait(200);
+  };
+  const sweep = async scene => {
+    const canvas = document.querySelector(`#${scene} canvas`), box = canvas.getBoundingClientRect();
+    for (let k = 1; k < 10; k++) {
+      canvas.dispatchEvent(new MouseEvent("mousemove", { bubbles: true,
+        clientX: box.x + box.width * k / 10, clientY: box.y + box.height / 2 }));
+      await wait(60);
+    }
+  };
+  plot.on("plotly_hover", event => found.notes.push(event.points[0].text));
+  await wait(1000);
+  await sweep("scene");
+  await press(0, "noise ceiling (r)");
+  found.bar = plot.layout.coloraxis.colorbar.title.text;
+  await press(1, "flat");
+  found.visible = plot.data.map(trace => trace.visible);
+  await sweep("scene2");
+  const seen = document.createElement("pre");
+  seen.id = "found";
+  seen.textContent = JSON.stringify(found);
+  document.body.append(seen);
+});
+</script>
+"""
+
+
 def browse(page, tmp_path):
     """Return what a browser makes of a page, and what it wrote to the console."""
     options = (
-        *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"),
+        *("--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+        *("--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run", "--dump-dom"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        *("--enable-logging=stderr", "--virtual-time-budget=8000", "--window-size=1400,900"),
+        *("--enable-logging=stderr", "--virtual-time-budget=12000", "--window-size=1400,900"),
         f"--user-data-dir={tmp_path / 'profile'}",
     )
     done = subprocess.run(
@@ -78,6 +120,9 @@ def test_the_report_works_in_a_browser(tiny, tmp_path):
     figures = list((tiny.folder / "results" / "latest" / "figures").glob("*.png"))
     assert len(found["pictures"]) == len(figures) > 10
     assert all(width for _, width in found["pictures"])
+    for link in re.findall(r'href="(figures/[^"]*)"', text):
+        assert (tiny.folder / "results" / "latest" / link).stat().st_size < 15e6
+    assert 'href="figures/cortex.html"' in text
 
     before, ascending, descending = (
         [float(value) for value in found[key]] for key in ("before", "ascending", "descending")
@@ -88,6 +133,24 @@ def test_the_report_works_in_a_browser(tiny, tmp_path):
     expected = f"{len(found['chosen'])} of {len(found['subjects'])} rows"
     assert found["count"] == expected and found["address"] == "?subject=subj02"
     assert sorted(found["all"]) == sorted(found["subjects"])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")
+def test_the_cortex_turns_and_names_what_is_under_the_pointer(tmp_path):
+    maps = {
+        "r, contrastive": {side: np.full(10_242, 0.25) for side in SIDES},
+        "noise ceiling (r)": {side: np.full(10_242, 0.5) for side in SIDES},
+    }
+    text = interactive_page(maps, {side: {"V1v": np.arange(5000)} for side in SIDES}, "maps")
+    page = tmp_path / "cortex.html"
+    page.write_text(text.replace("</body>", POINTER + "</body>"))
+    dom, console = browse(page, tmp_path)
+    assert [line for line in console if "willReadFrequently" not in line] == []
+    found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', unescape(dom))[1])
+    values = "<br>r: 0.250<br>noise ceiling (r): 0.500"
+    assert set(found["notes"]) == {f"V1v{values}", f"outside the ROIs{values}"}
+    assert found["bar"] == "noise ceiling (r)"
+    assert found["visible"][:4] == found["visible"][4:8] == [False, False, True, True]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)")

@@ -29,6 +29,7 @@ rule plot_cortex:
         voxels=at("tabulate_encoding", "voxels"),
     output:
         figure="results/plot_cortex/{version}/cortex.png",
+        interactive="results/plot_cortex/{version}/cortex.html",
     log:
         "results/logs/plot_cortex/{version}.log",
     benchmark:

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.artifacts import PathLike, hdf5_reader, save_figure
+from cortune.artifacts import (
+    PathLike,
+    hdf5_reader,
+    save_figure,
+    write_bytes,
+    write_json_beside,
+)
 from cortune.data.rois import HEMISPHERES, STREAMS
 from cortune.errors import InputError
 from cortune.report.panels import canvas
@@ -149,6 +155,7 @@ def plot_cortex(
     voxels: PathLike,
     responses: Mapping[tuple[str, str], str],
     path: PathLike,
+    interactive: PathLike,
     provenance: Provenance,
     *,
     protocol: str,
@@ -157,6 +164,8 @@ def plot_cortex(
 ) -> None:
     """Draw r, noise-normalised r² and the gain over the untuned network, mean over subjects.
 
+    The interactive page has the noise ceiling, too.
+
     Parameters
     ----------
     voxels : path
@@ -164,7 +173,8 @@ def plot_cortex(
     responses : mapping
         Prepared responses by subject and hemisphere: they know each vertex's place on
         fsaverage, and the ROIs.
-    path : path
+    path, interactive : path
+        PNG; HTML, always on fsaverage5.
     provenance : Provenance
     protocol, method : str
         What is drawn.
@@ -173,18 +183,34 @@ def plot_cortex(
     """
     import pandas as pd
 
-    mesh = find_mesh(surface)
+    from cortune.report.interactive import interactive_page
+
     table = pd.read_parquet(voxels)
     table = table[table["protocol"] == protocol].astype({"method": str, "roi": str})
     places = {key: _places(file) for key, file in responses.items()}
-    maps = _maps(table, places, method, mesh)
-    outlines = {
-        hemisphere: _outlines(places, set(table["roi"]), hemisphere, mesh)
-        for hemisphere in HEMISPHERES
-    }
-    notes = {**provenance.notes, "surface": mesh.name}
+    values = _values(table, method)
+    ceiling = values.pop(CEILING)
+
+    def drawn(mesh: Mesh, **more: pd.Series) -> tuple[Maps, Outlines]:
+        return _maps({**values, **more}, places, mesh), {
+            hemisphere: _outlines(places, set(table["roi"]), hemisphere, mesh)
+            for hemisphere in HEMISPHERES
+        }
+
+    mesh = find_mesh(surface)
+    maps, outlines = drawn(mesh)
+    noted = replace(provenance, notes={**provenance.notes, "surface": mesh.name})
     with figure_style():
-        save_figure(path, cortex_figure(maps, outlines, mesh), replace(provenance, notes=notes))
+        save_figure(path, cortex_figure(maps, outlines, mesh), noted)
+    if mesh.name != FSAVERAGE5:
+        maps, outlines = drawn(find_mesh(FSAVERAGE5))
+    if ceiling.notna().any():
+        maps[CEILING] = _maps({CEILING: ceiling}, places, find_mesh(FSAVERAGE5))[CEILING]
+    title = f"mean over subjects, protocol {protocol}; outlines: ROIs of half the subjects"
+    write_bytes(interactive, interactive_page(maps, outlines, title).encode())
+    write_json_beside(
+        interactive, replace(provenance, notes={**provenance.notes, "surface": FSAVERAGE5})
+    )
 
 
 @dataclass(frozen=True)
@@ -206,20 +232,28 @@ def _places(path: str) -> _Places:
 
 
 Maps = dict[str, dict[str, NDArray[np.float64]]]
+Outlines = Mapping[str, Mapping[str, NDArray[np.int64]]]
+CEILING = "noise ceiling (r)"
+
+
+def _values(table: pd.DataFrame, method: str) -> dict[str, pd.Series]:
+    """Return what is drawn, by title: values by subject, hemisphere and vertex."""
+    index = ["subject", "hemisphere", "vertex"]
+    of = {
+        name: rows.groupby(index, observed=True)[["r", "nnr2", "ceiling_r"]].mean()
+        for name, rows in table.groupby("method")
+    }
+    drawn = of[method]
+    values = {f"r, {method}": drawn["r"], f"noise-normalised r², {method}": drawn["nnr2"]}
+    if UNTUNED in of and method != UNTUNED:
+        values[f"r, {method} − {UNTUNED}"] = drawn["r"] - of[UNTUNED]["r"]
+    return {**values, CEILING: drawn["ceiling_r"]}
 
 
 def _maps(
-    table: pd.DataFrame, places: Mapping[tuple[str, str], _Places], method: str, mesh: Mesh
+    wanted: Mapping[str, pd.Series], places: Mapping[tuple[str, str], _Places], mesh: Mesh
 ) -> Maps:
-    """Return the maps to draw, by title and hemisphere: means over subjects."""
-    index = ["subject", "hemisphere", "vertex"]
-    of = {
-        name: rows.groupby(index, observed=True)[["r", "nnr2"]].mean()
-        for name, rows in table.groupby("method")
-    }
-    wanted = {f"r, {method}": of[method]["r"], f"noise-normalised r², {method}": of[method]["nnr2"]}
-    if UNTUNED in of and method != UNTUNED:
-        wanted[f"r, {method} − {UNTUNED}"] = of[method]["r"] - of[UNTUNED]["r"]
+    """Return maps by title and hemisphere: means over subjects."""
     maps: Maps = {}
     for title, values in wanted.items():
         maps[title] = {}
@@ -269,9 +303,7 @@ def _outlines(
     return found
 
 
-def cortex_figure(
-    maps: Maps, outlines: Mapping[str, Mapping[str, NDArray[np.int64]]], mesh: Mesh
-) -> Figure:
+def cortex_figure(maps: Maps, outlines: Outlines, mesh: Mesh) -> Figure:
     """Draw each map on both hemispheres, lateral, medial and ventral.
 
     Parameters
@@ -288,7 +320,7 @@ def cortex_figure(
     figure = canvas(1.9 * n_columns + 0.9, 1.75 * n_rows + 0.6)
     axes = figure.subplots(n_rows, n_columns, subplot_kw={"projection": "3d"}, squeeze=False)
     for row, (title, values) in zip(axes, maps.items(), strict=True):
-        colours, norm = _scale(title, values)
+        colours, norm = scale(title, values)
         columns = [(hemisphere, view) for hemisphere in SIDES for view in VIEWS]
         for ax, (hemisphere, side) in zip(row, columns, strict=True):
             view = {"hemi": SIDES[hemisphere], "view": side, "axes": ax, "figure": figure}
@@ -306,7 +338,8 @@ def cortex_figure(
     return figure
 
 
-def _scale(title: str, values: Mapping[str, NDArray[np.float64]]) -> tuple[str, Any]:
+def scale(title: str, values: Mapping[str, NDArray[np.float64]]) -> tuple[str, Any]:
+    """Return the colours of a map, by hemisphere, and how values become colours."""
     from matplotlib.colors import Normalize
 
     together = np.concatenate(list(values.values()))

@@ -83,10 +83,11 @@ class ShownTable:
 
 @dataclass(frozen=True)
 class Section:
-    """What is shown under a heading."""
+    """What is shown under a heading; `linked` are names and captions of interactive figures."""
 
     title: str
     figures: list[ShownFigure]
+    linked: list[tuple[str, str]]
     tables: list[ShownTable]
 
     @property
@@ -102,7 +103,8 @@ def write_page(path: PathLike, headings: Headings, manifest: Mapping[str, Any]) 
     ----------
     path : path
     headings : mapping of str to sequence of (path, str)
-        CSV tables and PNG figures with their captions; other files are passed over.
+        CSV tables, PNG figures and interactive ones (HTML), which are linked, with their
+        captions; other files are passed over.
     manifest : mapping
         Of the run.
     """
@@ -145,10 +147,13 @@ def sections(headings: Headings, config: Mapping[str, Any]) -> Iterable[Section]
     for title, shown in headings.items():
         paths = [(Path(path), caption) for path, caption in shown]
         figures = [_figure(path, text, config) for path, text in paths if path.suffix == ".png"]
+        linked = [
+            (path.name, described(text, config)) for path, text in paths if path.suffix == ".html"
+        ]
         tables = [_table(path) for path, _ in paths if path.suffix == ".csv"]
         filled = [table for table in tables if table.rows]
-        if figures or filled:
-            yield Section(title, figures, filled)
+        if figures or linked or filled:
+            yield Section(title, figures, linked, filled)
 
 
 def _scored(shown: Iterable[Section]) -> str:

@@ -20,8 +20,10 @@ LIBRARIES = (
     "himalaya",
     "matplotlib",
     "nibabel",
+    "nilearn",
     "numpy",
     "pandas",
+    "plotly",
     "pyarrow",
     "safetensors",
     "scikit-learn",
@@ -121,7 +123,7 @@ def _same(pair: tuple[Path, Path]) -> bool:
 
 
 def _tables(shown: Iterable[str]) -> list[str]:
-    return [path for path in shown if not path.endswith(".png")]
+    return [path for path in shown if path.endswith((".csv", ".parquet"))]
 
 
 def _with_sidecars(files: Iterable[str]) -> list[Path]:

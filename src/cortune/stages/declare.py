@@ -121,7 +121,7 @@ class Output:
     @property
     def is_figure(self) -> bool:
         """Whether it is one of the figures of ``results/latest``."""
-        return bool(self.section) and self.path.endswith(".png")
+        return bool(self.section) and self.path.endswith((".png", ".html"))
 
 
 def table(name: str, section: str) -> Output:

@@ -384,7 +384,7 @@ def _surface(settings: Settings, address: Address) -> Sources:
 
 
 @stage(
-    number=1,
+    number=2,
     reads=("encoding.protocols",),
     places=("cortex.surface",),
     sources=_surface,
@@ -399,7 +399,14 @@ def _surface(settings: Settings, address: Address) -> Sources:
             "and the gain over the untuned network, averaged over subjects at each vertex. "
             "Outlines are the ROIs that at least half of the subjects have there. Vertices "
             "outside the analysed ROIs show the sulcal depth.",
-        )
+        ),
+        "interactive": figure(
+            "cortex.html",
+            "Cortex",
+            "The same on a surface to turn, inflated or flat, with values under the pointer.",
+            "The same maps and the noise ceiling on a surface to turn, inflated or flat, with ROI "
+            "and values of the vertex under the pointer. One file, which needs no connection.",
+        ),
     },
 )
 def plot_cortex(job: Job) -> None:
@@ -411,6 +418,7 @@ def plot_cortex(job: Job) -> None:
         job.input.voxels,
         {(place.subject, place.hemisphere): path for path, place in places.items()},
         job.output.figure,
+        job.output.interactive,
         job.provenance(),
         protocol=job.config.encoding.protocols[0],
         method=job.facts["method"],
