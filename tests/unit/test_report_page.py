@@ -164,7 +164,9 @@ def test_methods_versions_and_hashes_are_those_of_the_run(latest, page):
 def test_every_caption_is_plain_text_of_a_figure():
     config = Config.from_mapping(EXAMPLE).as_dict()
     captions = {out.path: out.caption for stage in STAGES.values() for out in stage.shown}
-    drawn = {name: caption for name, caption in captions.items() if name.endswith((".png", ".html"))}
+    drawn = {
+        name: caption for name, caption in captions.items() if name.endswith((".png", ".html"))
+    }
     assert len(drawn) > 15 and not any(captions[name] for name in captions.keys() - drawn.keys())
     for name, caption in drawn.items():
         text = described(caption, config)
