@@ -247,7 +247,18 @@ def test_a_number_as_text_is_refused_with_the_cure():
         Config.from_mapping(minimal(encoding={"folds": "5"}))
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "nsd.yaml", "converged.yaml", "mapping.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.yaml",
+        "nsd.yaml",
+        "converged.yaml",
+        "mapping.yaml",
+        "clip.yaml",
+        "dinov2.yaml",
+        "resnet50.yaml",
+    ],
+)
 def test_shipped_configurations_are_valid(repository, name):
     path = repository / "config" / name
     config = Config.from_file(path)

@@ -90,6 +90,51 @@ def test_nod_by_itself_lists_its_job_set(workspace, repository):
     assert "simulate_dataset" not in planned
 
 
+EXAMPLES = ["clip.yaml", "dinov2.yaml", "resnet50.yaml"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_lists_its_job_set(workspace, full_tree, repository, name):
+    config = workspace.folder / name
+    shutil.copy(repository / "config" / name, config)
+    planned = workspace.planned(config)
+    sizes = AlgonautsReader(full_tree).roi_sizes
+    units = sum(
+        sizes(subject, side).get(roi, 0) >= 20
+        for subject in ("subj01", "subj06")
+        for side in HEMISPHERES
+        for roi in ("V1v", "hV4", "FFA-1", "PPA")
+    )
+    assert planned["tune_network"] == units
+    assert planned["extract_features"] == units + 2
+    assert planned["prepare_images"] == 2
+
+
+SMALL = {
+    "clip.yaml": {"name": "open_clip/ViT-S-32-alt", "weights": "random", "layers": {"auto": 3}},
+    "dinov2.yaml": {"weights": "random", "input_size": 56, "layers": {"auto": 3}},
+    "resnet50.yaml": {"weights": "random", "input_size": 64, "layers": {"auto": 3}},
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example_runs_small_with_random_weights(workspace, repository, name):
+    config = yaml.safe_load((repository / "config" / name).read_text())
+    simulate = {"n_images": 60, "n_shared": 20, "image_size": 64, "vertices": {"V1v": 30}}
+    nsd = {"layout": "algonauts2023", "subjects": ["subj01"], "rois": ["V1v"]}
+    config["datasets"] = {"nsd": {**nsd, "simulate": simulate}}
+    config["split"] = {"tune": 0.4, "validation": 0.2, "test": 0.4}
+    config["backbone"].update(SMALL[name])
+    config["contrastive"].update({"batch_size": 12, "epochs": 1})
+    config["encoding"]["folds"] = 3
+    config["statistics"] = {"n_bootstrap": 100, "n_permutations": 100}
+    workspace.run(workspace.write_config(config))
+    units = pd.read_csv(workspace.folder / "results/latest/tables/encoding.csv")
+    assert set(units["method"]) == {"untuned", "contrastive"}
+    assert units["r_mean"].notna().all()
+
+
 PHOTOGRAPHS = {
     "datasets": {
         "photographs": {
