@@ -142,7 +142,7 @@ class HalfBlind(nn.Module):
 def half_blind(left, right):
     # Kernels of 2 with stride 2 mix no pixels of the two halves.
     torch.manual_seed(0)
-    return nn.Sequential(
+    net = nn.Sequential(
         HalfBlind(left, right),
         nn.Conv2d(3, 6, 2, 2, bias=False),
         nn.ReLU(),
@@ -150,7 +150,9 @@ def half_blind(left, right):
         nn.ReLU(),
         nn.AvgPool2d(2),
         nn.Flatten(),
-    ).eval()
+    )
+    set_origin(net, Origin("alexnet_small", Preprocessing()))
+    return net.eval()
 
 
 @pytest.mark.parametrize(("left", "right", "expected"), [(0, 1, 1.0), (1, 0, -1.0)])

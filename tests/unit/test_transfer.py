@@ -115,8 +115,8 @@ def test_the_network_sees_every_image_once(world, runtime, tmp_path, monkeypatch
     passed = []
     original = store.load_network
 
-    def watched(path):
-        saved = original(path)
+    def watched(*paths):
+        saved = original(*paths)
         saved.backbone.register_forward_pre_hook(lambda _m, inputs: passed.append(len(inputs[0])))
         return saved
 
