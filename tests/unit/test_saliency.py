@@ -12,14 +12,16 @@ from torch import nn
 
 from cortune import saliency
 from cortune.errors import InputError
-from cortune.networks.backbones import Origin, build_backbone, normalise, set_origin
+from cortune.networks.backbones import Origin, build_backbone, load_backbone, normalise, set_origin
 from cortune.networks.device import choose_runtime
 from cortune.networks.families import Preprocessing
+from cortune.networks.layers import captured_layers
 from cortune.networks.store import save_network
 from cortune.probes import LinearProbe, NetworkLabel, ProbeImages, ProbeJob, probe_networks
 from cortune.saliency.attribution import (
     Mapper,
     ProbedNetwork,
+    check_spatial_layer,
     grad_cam,
     hires_cam,
     integrated_gradients,
@@ -32,6 +34,7 @@ from cortune.versions import Provenance
 PROVENANCE = Provenance("map_saliency", "1-00000000", 0)
 CPU = torch.device("cpu")
 SIZE, N_CLASSES = 16, 3
+BLOCKS = "transformer.resblocks"
 
 
 def tiny(seed=0, kernel=3):
@@ -111,6 +114,98 @@ def test_grad_cam_is_the_gradient_computed_by_hand(layer):
     found = hires_cam(ProbedNetwork(net, "8", probe), layer, x, labels)
     expected = (gradient * maps).sum(1).clamp(min=0)
     torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+class Laid(nn.Module):
+    """A block whose tokens are laid out as maps for a moment, for captum to look at."""
+
+    def __init__(self, block, prefix, edge):
+        super().__init__()
+        self.block, self.maps, self.prefix, self.edge = block, nn.Identity(), prefix, edge
+
+    def forward(self, x, *args, **options):
+        x = self.block(x, *args, **options)
+        maps = x[:, self.prefix :].unflatten(1, (self.edge, self.edge)).permute(0, 3, 1, 2)
+        patches = self.maps(maps).permute(0, 2, 3, 1).flatten(1, 2)
+        return torch.cat([x[:, : self.prefix], patches], 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "layer", "probed", "prefix", "tokens"),
+    [
+        ("timm/vit_tiny_patch16_224", 48, "blocks.10", "blocks.11", 1, "class"),
+        ("timm/vit_tiny_patch16_224", 48, "blocks.11", "norm", 1, "mean"),
+        (
+            "open_clip/ViT-B-32",
+            96,
+            "transformer.resblocks.10",
+            "transformer.resblocks.11",
+            1,
+            "all",
+        ),
+    ],
+)
+def test_tokens_are_looked_at_as_captum_looks_at_their_maps(
+    name, size, layer, probed, prefix, tokens
+):
+    from captum.attr import LayerGradCam, LayerGradientXActivation
+
+    net = load_backbone(name, "random", input_size=size).eval()
+    x = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 2, 1])
+    with torch.no_grad(), captured_layers(net, [probed], tokens) as outputs:
+        net(x)
+        probe = replace(linear_probe(outputs[probed].shape[1]), tokens=tokens)
+    network = ProbedNetwork(net, probed, probe)
+    found, hires = (each(network, layer, x, labels) for each in (grad_cam, hires_cam))
+    parent, _, last = layer.rpartition(".")
+    laid = Laid(net.get_submodule(layer), prefix, 3)
+    setattr(net.get_submodule(parent), last, laid)
+    expected = LayerGradCam(network, laid.maps).attribute(x, labels, relu_attributions=True)
+    assert found.shape == (3, 3, 3) and found.max() > 0
+    torch.testing.assert_close(found, expected[:, 0].detach(), rtol=1e-4, atol=1e-8)
+    expected = LayerGradientXActivation(network, laid.maps).attribute(x, labels).sum(1).clamp(min=0)
+    torch.testing.assert_close(hires, expected.detach(), rtol=1e-4, atol=1e-8)
+
+
+def test_channels_last_maps_are_looked_at_as_maps():
+    net = load_backbone("swin_t", "random", input_size=64).eval()
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    network = ProbedNetwork(net, "norm", replace(linear_probe(768), tokens="mean"))
+    assert grad_cam(network, "features.5", x, torch.tensor([0, 1])).shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("layer", ["0", "2", "5"])
+def test_maps_are_captums_to_the_last_bit(layer):
+    from captum.attr import LayerGradCam
+
+    net, images = tiny(), probe_images(6)
+    network = ProbedNetwork(net, "8", linear_probe(7))
+    x = normalise(torch.from_numpy(images.cache), Preprocessing())
+    labels = torch.from_numpy(images.labels)
+    module = net.get_submodule(layer)
+    expected = LayerGradCam(network, module).attribute(x, labels, relu_attributions=True)
+    torch.testing.assert_close(
+        grad_cam(network, layer, x, labels), expected[:, 0].detach(), rtol=1e-6, atol=0
+    )
+
+
+def test_a_network_without_a_map_says_so():
+    vit = load_backbone("timm/vit_tiny_patch16_224", "random", input_size=48).eval()
+    image = torch.zeros(1, 3, 48, 48)
+    network = ProbedNetwork(vit, "blocks.11", replace(linear_probe(192), tokens="class"))
+    for layer, why in (
+        ("head", "gives no map"),
+        ("blocks.0.attn.q_norm", "gives no map|does not see|sees none|map is"),
+        ("blocks.11", "of whose places blocks.11 sees none"),
+        ("norm", "that blocks.11 does not see"),
+    ):
+        with pytest.raises(InputError, match=rf"saliency\.layer.*{layer}.*({why})"):
+            check_spatial_layer(network, layer, image)
+    small = load_backbone("timm/vit_tiny_patch16_224", "random", input_size=16).eval()
+    network = ProbedNetwork(small, "norm", replace(linear_probe(192), tokens="mean"))
+    with pytest.raises(InputError, match="whose map is 1 by 1"):
+        check_spatial_layer(network, "blocks.3", torch.zeros(1, 3, 16, 16))
 
 
 def test_integrated_gradients_of_a_linear_net_are_its_weighted_pixels():

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from cortune.errors import InputError
@@ -351,6 +352,23 @@ def features_of(output: Any, layout: Tokens = WHOLE, tokens: str = ALL) -> Tenso
     patches = laid[:, layout.prefix :] if laid.shape[1] > layout.prefix else laid
     picked = {CLASS: laid[:, 0], MEAN: patches.mean(1), PATCHES: patches}[tokens]
     return picked.flatten(1)
+
+
+def as_maps(output: Any, layout: Tokens) -> Tensor | None:
+    """Return a layer's output as maps (n, channels, height, width); None if it gives none.
+
+    Tokens of patches are laid out as the patches are in the image, those before them left out.
+    """
+    given = only_tensor(output)
+    if given is None or given.ndim not in (3, 4):
+        return None
+    if given.ndim == 4:
+        return given.permute(0, 3, 1, 2) if layout.channels_last else given
+    patches = given[:, layout.prefix :]
+    edge = isqrt(patches.shape[1])
+    if edge**2 != patches.shape[1]:
+        return None
+    return patches.mT.reshape(len(patches), -1, edge, edge)
 
 
 def choose_layers(model: nn.Module, layers: Any) -> list[str]:

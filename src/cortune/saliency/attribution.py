@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, linear
 
 from cortune.errors import InputError
 from cortune.networks.backbones import normalise, tokens_of
-from cortune.networks.layers import check_layers, features_of
+from cortune.networks.layers import as_maps, check_layers, features_of
 from cortune.probes.linear import LinearProbe
 
 IG_STEPS = 32
@@ -38,7 +38,7 @@ class ProbedNetwork(nn.Module):
         check_layers(backbone, [layer])
         self.backbone = backbone.eval().requires_grad_(False)
         self.layer = layer
-        self._layout, self._tokens = tokens_of(backbone), probe.tokens
+        self.layout, self._tokens = tokens_of(backbone), probe.tokens
         self.register_buffer("weights", torch.from_numpy(probe.weights))
         self.register_buffer("bias", torch.from_numpy(probe.bias))
 
@@ -48,7 +48,7 @@ class ProbedNetwork(nn.Module):
 
         def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             # Copied: a later in-place ReLU would change it.
-            kept.append(features_of(output, self._layout, self._tokens).clone())
+            kept.append(features_of(output, self.layout, self._tokens).clone())
 
         handle = self.backbone.get_submodule(self.layer).register_forward_hook(keep)
         try:
@@ -71,7 +71,8 @@ def grad_cam(network: ProbedNetwork, layer: str, images: Tensor, labels: Tensor)
     ----------
     network : ProbedNetwork
     layer : str
-        A layer with spatial output (n, channels, h, w), before the probed one.
+        A layer of maps (n, channels, h, w) or of tokens, which are laid out as the patches are
+        in the image; before the probed one.
     images : Tensor (n, 3, s, s)
         Normalised.
     labels : Tensor (n,), int64
@@ -81,11 +82,8 @@ def grad_cam(network: ProbedNetwork, layer: str, images: Tensor, labels: Tensor)
     Tensor (n, h, w)
         Non-negative.
     """
-    from captum.attr import LayerGradCam
-
-    module = network.backbone.get_submodule(layer)
-    maps = LayerGradCam(network, module).attribute(images, target=labels, relu_attributions=True)
-    return maps.detach()[:, 0]  # type: ignore[no-any-return]
+    maps, gradients = _maps(network, layer, images, labels)
+    return (gradients.mean((2, 3), keepdim=True) * maps).sum(1).clamp(min=0)
 
 
 def hires_cam(network: ProbedNetwork, layer: str, images: Tensor, labels: Tensor) -> Tensor:
@@ -105,11 +103,8 @@ def hires_cam(network: ProbedNetwork, layer: str, images: Tensor, labels: Tensor
     Tensor (n, h, w)
         Non-negative.
     """
-    from captum.attr import LayerGradientXActivation
-
-    module = network.backbone.get_submodule(layer)
-    values = LayerGradientXActivation(network, module).attribute(images, target=labels)
-    return values.detach().sum(1).clamp(min=0)  # type: ignore[no-any-return]
+    maps, gradients = _maps(network, layer, images, labels)
+    return (gradients * maps).sum(1).clamp(min=0)
 
 
 def integrated_gradients(
@@ -149,6 +144,43 @@ ATTRIBUTIONS: dict[str, Attribution] = {
 }
 
 
+def _maps(
+    network: ProbedNetwork, layer: str, images: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return a layer's maps (n, channels, h, w), and the gradient of the labels' logits by them.
+
+    Raises
+    ------
+    InputError
+        If the layer gives no maps, or the logits do not depend on them.
+    """
+    kept: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: object) -> object:
+        if not isinstance(output, Tensor) or as_maps(output, network.layout) is None:
+            return output
+        kept.append(output.detach().requires_grad_())
+        return kept[-1].clone()  # a later in-place ReLU would change it
+
+    handle = network.backbone.get_submodule(layer).register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = network(images)
+    finally:
+        handle.remove()
+    if not kept:
+        raise _no_map(layer, "which gives no map of the image", network.layer)
+    gradient = None
+    if logits.requires_grad:
+        chosen = logits.gather(1, labels[:, None]).sum()
+        (gradient,) = torch.autograd.grad(chosen, kept[0], allow_unused=True)
+    if gradient is None:
+        raise _no_map(layer, f"that {network.layer} does not see", network.layer)
+    maps, gradients = (as_maps(each.detach(), network.layout) for each in (kept[0], gradient))
+    assert maps is not None and gradients is not None
+    return maps, gradients
+
+
 def check_spatial_layer(network: ProbedNetwork, layer: str, image: Tensor) -> None:
     """Make sure that Grad-CAM or HiResCAM can look at a layer.
 
@@ -161,33 +193,27 @@ def check_spatial_layer(network: ProbedNetwork, layer: str, image: Tensor) -> No
     Raises
     ------
     InputError
-        If there is no such layer, its output has no width, or it does not feed the probed
-        layer.
+        If there is no such layer, its output is no map wider than a place, or no place of it
+        feeds the probed layer.
     """
     check_layers(network.backbone, [layer], "saliency.layer")
-    outputs: list[Tensor] = []
-
-    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        outputs.append(output.requires_grad_(output.is_floating_point()))
-        return output.clone()
-
-    handle = network.backbone.get_submodule(layer).register_forward_hook(keep)
-    try:
-        logits = network(image)
-    finally:
-        handle.remove()
-    shape = tuple(outputs[0].shape[1:]) if outputs else ()
-    feeds = bool(logits.requires_grad) and (
-        torch.autograd.grad(logits.sum(), outputs[0], allow_unused=True)[0] is not None
+    maps, gradients = _maps(
+        network, layer, image, torch.zeros(1, dtype=torch.int64).to(image.device)
     )
-    if len(shape) != 3 or shape[-1] < 2 or not feeds:
-        what = f"output of shape {shape}" + ("" if feeds else f" that {network.layer} does not see")
-        raise InputError(
-            "saliency.layer",
-            f"{layer}, {what}",
-            f"a layer of maps (channels, height, width) before {network.layer}",
-            "Name the last convolution or pooling before it, such as features.12 of alexnet.",
-        )
+    if maps.shape[-1] < 2:
+        raise _no_map(layer, f"whose map is {maps.shape[-2]} by {maps.shape[-1]}", network.layer)
+    if not bool(gradients.any()):
+        raise _no_map(layer, f"of whose places {network.layer} sees none", network.layer)
+
+
+def _no_map(layer: str, why: str, probed: str) -> InputError:
+    return InputError(
+        "saliency.layer",
+        f"{layer}, {why}",
+        f"a layer of maps (channels, height, width) or of tokens of patches, before {probed}",
+        "Name the last convolution, pooling or block before it, such as features.12 of alexnet or "
+        "blocks.10 of a transformer with twelve; `cortune layers` lists them.",
+    )
 
 
 class Mapper:
