@@ -196,7 +196,7 @@ def test_a_network_without_a_map_says_so():
     network = ProbedNetwork(vit, "blocks.11", replace(linear_probe(192), tokens="class"))
     for layer, why in (
         ("head", "gives no map"),
-        ("blocks.0.attn.q_norm", "gives no map|does not see|sees none|map is"),
+        ("blocks.0.attn.q_norm", "gives no map"),
         ("blocks.11", "of whose places blocks.11 sees none"),
         ("norm", "that blocks.11 does not see"),
     ):

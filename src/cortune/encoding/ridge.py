@@ -58,6 +58,29 @@ def principal_components(gram: Array, n_components: int) -> Components:
     n_components : int
         Components to keep at most.
     """
+    eigenvalues, axes, row_mean, n_positive = decompose(gram)
+    xp = array_namespace(axes)
+    n = axes.shape[0]
+    k = min(n_components, int(n_positive))
+    return Components(
+        axes=xp.flip(axes[:, n - k :], axis=1),
+        eigenvalues=xp.flip(eigenvalues[n - k :], axis=0),
+        row_mean=row_mean,
+    )
+
+
+def decompose(gram: Array) -> tuple[Array, Array, Array, Array]:
+    """Centre a Gram and decompose it, all on its device.
+
+    Returns
+    -------
+    eigenvalues : array of shape (n_fit,), float64
+        Ascending.
+    axes : array of shape (n_fit, n_fit), float64
+    row_mean : array of shape (n_fit,), float64
+    n_positive : array of shape ()
+        Eigenvalues that are not numerically zero.
+    """
     xp = array_namespace(gram)
     n = gram.shape[0]
     rounding = n**0.5 * xp.finfo(gram.dtype).eps + n * xp.finfo(xp.float64).eps
@@ -67,12 +90,7 @@ def principal_components(gram: Array, n_components: int) -> Components:
     centred -= row_mean
     centred -= xp.mean(centred, axis=1)[:, None]
     eigenvalues, axes = xp.linalg.eigh(centred)
-    k = min(n_components, int(xp.sum(xp.astype(eigenvalues > zero, xp.int64))))
-    return Components(
-        axes=xp.flip(axes[:, n - k :], axis=1),
-        eigenvalues=xp.flip(eigenvalues[n - k :], axis=0),
-        row_mean=row_mean,
-    )
+    return eigenvalues, axes, row_mean, xp.sum(xp.astype(eigenvalues > zero, xp.int64))
 
 
 def project(components: Components, cross_gram: Array) -> Array:

@@ -363,7 +363,8 @@ def as_maps(output: Any, layout: Tokens) -> Tensor | None:
     if given is None or given.ndim not in (3, 4):
         return None
     if given.ndim == 4:
-        return given.permute(0, 3, 1, 2) if layout.channels_last else given
+        maps = given.permute(0, 3, 1, 2) if layout.channels_last else given
+        return maps if maps.shape[-1] == maps.shape[-2] else None  # attention by heads
     patches = given[:, layout.prefix :]
     edge = isqrt(patches.shape[1])
     if edge**2 != patches.shape[1]:

@@ -100,7 +100,7 @@ def pretrain_backbone(
     from cortune.simulate import labelled_scenes
 
     recipe = settings.pretrain
-    origin = planned(settings.name, settings.weights, input_size=settings.input_size)
+    origin = planned(settings.name, "pretrain", input_size=settings.input_size)
     images, labels = labelled_scenes(
         recipe.n_images,
         size=origin.preprocessing.input_size,
