@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from cortune.address import ALL, WITHOUT, Address
 from cortune.config import Config
 from cortune.data.problems import nearest, some
 from cortune.data.readers import Reader
-from cortune.data.rois import GROUPS, HEMISPHERES, select_rois
+from cortune.data.rois import GROUPS, HEMISPHERES, WHOLE, select_rois
 from cortune.errors import InputError
 from cortune.fingerprints import Fingerprints
 from cortune.networks.families import Preprocessing
 from cortune.settings import settings_of, values_of
-from cortune.stages import BACKBONE, NETWORK, STAGES, From, Output, Stage
+from cortune.stages import BACKBONE, NETWORK, RESPONSES, STAGES, From, Output, Stage
 from cortune.stages.prepare import open_reader
 from cortune.tuning.methods import LOSO, METHODS, OF_SEVERAL, POOLED, UNTUNED, joined
+from cortune.tuning.methods.contrastive import contrastive_bytes
 from cortune.versions import version_of
 
 
@@ -148,7 +149,22 @@ class Project:
             return self.reader(dataset).roi_sizes(subject, hemisphere)
 
         found: dict[str, int] = self.look(f"rois {dataset} {subject} {hemisphere}", find)
+        if WHOLE in self.config.datasets[dataset].rois:
+            n = self.look(
+                f"whole {dataset} {subject} {hemisphere}",
+                partial(self._n_vertices, dataset, subject, hemisphere),
+            )
+            return {**found, WHOLE: n}
         return found
+
+    def _n_vertices(self, dataset: str, subject: str, hemisphere: str) -> int:
+        """Return the number of vertices that have responses."""
+        if not self.is_simulated(dataset):
+            return self.reader(dataset).n_vertices(subject, hemisphere)
+        from cortune.simulate import SIMULATORS
+
+        writer = SIMULATORS[self.config.datasets[dataset].layout]
+        return writer.n_vertices(self.simulation(dataset), subject, hemisphere)
 
     # Units.
 
@@ -215,7 +231,8 @@ class Project:
     def having(self, address: Address) -> list[Address]:
         """Return the units of the tuning data set, of any subject, that an address names.
 
-        ``all`` names every hemisphere, or every ROI.
+        ``all`` names every hemisphere, or every ROI but ``whole``, which no network of several
+        ROIs is tuned to or tried on.
         """
         return [
             address.but(subject=unit.subject, hemisphere=unit.hemisphere, roi=unit.roi)
@@ -226,7 +243,7 @@ class Project:
     def _having(self) -> dict[tuple[str, str], list[Unit]]:
         """Units by hemisphere and ROI, or all of them."""
         found: dict[tuple[str, str], list[Unit]] = {}
-        for unit in self.units:
+        for unit in (unit for unit in self.units if unit.roi != WHOLE):
             for key in product((unit.hemisphere, ALL), (unit.roi, ALL)):
                 found.setdefault(key, []).append(unit)
         return found
@@ -266,8 +283,36 @@ class Project:
             Address(self.dataset, u.subject, u.hemisphere, u.roi, method, replicate)
             for method in methods
             for u in self.units
-            if wanted is None or u.roi in wanted
+            if (wanted is None or u.roi in wanted) and not self._refused(method, u)
             for replicate in self.replicates(method)
+        ]
+
+    def _refused(self, method: str, unit: Unit) -> str | None:
+        """Return why a method does without a unit: ``whole`` is no target of contrastive tuning."""
+        how = METHODS[method]
+        if unit.roi != WHOLE or method == UNTUNED or not (how.embeds or how.joins):
+            return None
+        if "roi" not in how.joins:
+            gb = contrastive_bytes(unit.n_voxels) / 1e9
+            return (
+                f"{method} tunes a network to each ROI: to {unit.n_voxels} voxels it would take "
+                f"{gb:.1f} GB for weights, gradients and moments of the published head alone; "
+                "regression, joint and untuned serve"
+            )
+        place = Address(self.dataset, unit.subject, unit.hemisphere, ALL, method, "0")
+        tuned_to = {each.subject for each in self.having(joined(place))}
+        if not tuned_to or (not how.pools and unit.subject not in tuned_to):
+            return f"{method} is tuned to the other ROIs, of which none is analysed"
+        return None
+
+    @cached_property
+    def refused(self) -> list[dict[str, str]]:
+        """Return the units that a method does without, and why."""
+        return [
+            {**vars(Skipped(self.dataset, u.subject, u.hemisphere, u.roi, why)), "method": method}
+            for method in self.config.tuning.methods
+            for u in self.units
+            if (why := self._refused(method, u)) is not None
         ]
 
     def network(self, address: Address) -> Address:
@@ -362,7 +407,7 @@ class Project:
         found = dict.fromkeys(
             self.network(address).but(hemisphere=address.hemisphere)
             for address in self.addresses(self._transferred, transfer.rois)
-            if transfer.subjects and address.method not in POOLED
+            if transfer.subjects and address.method not in POOLED and address.roi != WHOLE
         )
         return [each for each in found if len({unit.subject for unit in self.having(each)}) > 1]
 
@@ -397,12 +442,12 @@ class Project:
         return list(dict.fromkeys(found))
 
     def _check_transfer(self, where: str, pair: Any) -> None:
-        analysed = {unit.roi for unit in self.units}
+        analysed = {unit.roi for unit in self.units} - {WHOLE}
         present = {
             roi
             for subject in self.subjects(pair.target)
             for roi in self.roi_sizes(pair.target, subject, HEMISPHERES[0])
-        }
+        } - {WHOLE}
         for roi, sources in pair.rois.items():
             for name, known, of in (
                 (roi, present, f"ROIs of {pair.target}"),
@@ -470,7 +515,9 @@ class Project:
         """Yield the stage and address of every file of an input."""
         found = given.addresses(self, address)
         for each in [found] if isinstance(found, Address) else found:
-            if given.stage == BACKBONE:
+            if given.stage == RESPONSES:
+                yield "prepare_whole" if each.roi == WHOLE else "prepare_responses", each
+            elif given.stage == BACKBONE:
                 yield self.backbone_stage, each
             elif given.stage == NETWORK:
                 network = self.network(each)

@@ -8,7 +8,7 @@ from cortune.config import Config
 from cortune.errors import CortuneError
 from cortune.planning import Planning, timeless
 from cortune.project import Project
-from cortune.stages import BACKBONE, NETWORK, From
+from cortune.stages import BACKBONE, NETWORK, RESPONSES, From
 from cortune.stages.encoding import curves, encoded, responses
 from cortune.stages.export import exported, hemispheres
 from cortune.stages.information import embedding

@@ -1,7 +1,7 @@
 rule encode_roi:
     input:
         grams=at("extract_features", "grams"),
-        responses=at("prepare_responses", "responses"),
+        responses=at(RESPONSES, "responses"),
     output:
         encoding="results/encode_roi/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/encoding.h5",
     log:
@@ -22,7 +22,7 @@ rule encode_roi:
 rule fit_size_curve:
     input:
         grams=at("extract_features", "grams"),
-        responses=at("prepare_responses", "responses"),
+        responses=at(RESPONSES, "responses"),
     output:
         curve="results/fit_size_curve/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/size_curve.h5",
     log:

@@ -5,7 +5,7 @@ rule export_encoder:
         images=at("prepare_images", "images"),
         index=at("prepare_images", "index"),
         split=at("split_images", "split"),
-        responses=at("prepare_responses", "responses", hemispheres),
+        responses=at(RESPONSES, "responses", hemispheres),
     output:
         encoder="results/export_encoder/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/encoder.safetensors",
         config="results/export_encoder/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/config.json",

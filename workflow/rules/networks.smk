@@ -47,7 +47,7 @@ rule tune_network:
         backbone=at(BACKBONE, "network"),
         images=at("prepare_images", "images"),
         index=at("prepare_images", "index"),
-        responses=at("prepare_responses", "responses"),
+        responses=at(RESPONSES, "responses"),
         split=at("split_images", "split"),
     output:
         network="results/tune_network/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/network.safetensors",

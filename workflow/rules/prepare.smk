@@ -42,6 +42,26 @@ rule prepare_responses:
         "../scripts/prepare_responses.py"
 
 
+rule prepare_whole:
+    input:
+        simulated=at("simulate_dataset", "record", simulated),
+    output:
+        responses="results/prepare_whole/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/responses.h5",
+    log:
+        "results/logs/prepare_whole/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}.log",
+    benchmark:
+        "results/benchmarks/prepare_whole/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=growing(60),
+    message:
+        "Reading every response of {wildcards.subject} {wildcards.hemisphere}"
+    script:
+        "../scripts/prepare_whole.py"
+
+
 rule split_images:
     input:
         index=at("prepare_images", "index"),

@@ -25,7 +25,7 @@ rule plot_encoding:
 
 rule plot_cortex:
     input:
-        responses=at("prepare_responses", "responses", responses),
+        responses=at(RESPONSES, "responses", responses),
         voxels=at("tabulate_encoding", "voxels"),
     output:
         figure="results/plot_cortex/{version}/cortex.png",

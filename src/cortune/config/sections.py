@@ -148,7 +148,8 @@ class Dataset(Section):
         Literal["all", "early", "higher"] | Annotated[list[Roi], Field(min_length=1), *Distinct]
     ) = "all"
     """ROIs to analyse: `all`, `early` (V1v to hV4), `higher` (bodies, faces, places, words), or a
-    list of names. Inside a list, `early`, `ventral` and so on are the streams of that name."""
+    list of names. Inside a list, `early`, `ventral` and so on are the streams of that name, and
+    `whole` is every vertex that has responses, for methods that need no network of its own."""
     space: Annotated[Literal["fsaverage", "func1pt8mm"], only("nsd")] = "fsaverage"
     """Space of raw NSD's betas, surface or 1.8-mm volume (layout `nsd` only)."""
     repeats: Annotated[Count, only("nsd")] = 1

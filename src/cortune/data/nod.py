@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from cortune.data.algonauts_files import inspect_pictures
 from cortune.data.cifti import map_cifti, read_cifti_header
 from cortune.data.nod_files import (
+    N_CORTEX,
     N_LEFT,
     best_fitted,
     check_cortex,
@@ -121,6 +122,10 @@ class NodReader(Reader):
             for area, where in self._areas_of(hemisphere).items()
         }
 
+    def n_vertices(self, subject: str, hemisphere: str) -> int:
+        """Return the number of a hemisphere's cortical grayordinates."""
+        return N_LEFT if hemisphere == "lh" else N_CORTEX - N_LEFT
+
     def images(self, subject: str) -> Images:
         """Return the images of a subject, each once, in the order of the response rows.
 
@@ -135,7 +140,7 @@ class NodReader(Reader):
         return images
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
-        """Return the responses of the ROIs' vertices of one hemisphere, in memory.
+        """Return the responses of the ROIs' vertices of one hemisphere, or all, in memory.
 
         ``vertices`` are cortical grayordinates, 0 to 59411, left cortex first.
         ``mesh_vertices`` are -1: they mean fsaverage vertices elsewhere, and those of the
@@ -149,6 +154,8 @@ class NodReader(Reader):
         runs = self._present_runs(subject)
         rois = self._rois(subject, hemisphere)
         local = np.unique(np.concatenate(list(rois.values())))
+        if self.whole:
+            local = np.arange(self.n_vertices(subject, hemisphere))
         images = self._stimuli(subject)
         row_of = {identity: row for row, identity in enumerate(images.identities)}
         total = np.zeros((len(images), len(local)), np.float32)

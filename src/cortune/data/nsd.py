@@ -36,7 +36,7 @@ from cortune.data.nsd_tree import BRICK, DESIGN, SESSIONS, STIM_INFO, STIMULI, S
 from cortune.data.problems import AGAIN, Problems
 from cortune.data.readers import layout
 from cortune.data.records import BrickRow, Images, Responses
-from cortune.data.rois import HEMISPHERES, family_names
+from cortune.data.rois import FAMILIES, HEMISPHERES, family_names
 from cortune.errors import InputError
 from cortune.reliability import noise_ceiling
 
@@ -118,7 +118,7 @@ class NsdReader(FamilyReader):
         return {named[twin]: named[first] for twin, first in found.items()}
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
-        """Return the mean z-scored responses of every vertex that belongs to an ROI.
+        """Return the mean z-scored responses of every vertex that belongs to an ROI, or all.
 
         Memory is bounded by a block of vertices of one session; the means are collected in
         an unnamed temporary file, which the result maps.
@@ -133,6 +133,8 @@ class NsdReader(FamilyReader):
         rois = self._rois(subject, hemisphere)
         ids, repeats = self._seen(subject, hemisphere)
         vertices = np.unique(np.concatenate(list(rois.values())))
+        if self.whole:
+            vertices = self._cortex(subject, hemisphere)
         mean = MeanResponses(repeats, len(vertices))
         shown = self._shown(subject, hemisphere)
         for betas, images in zip(self._tree.open_sessions(subject, hemisphere), shown, strict=True):
@@ -152,6 +154,14 @@ class NsdReader(FamilyReader):
             },
             noise_ceiling=self._noise_ceiling(subject, hemisphere, kept, ncsnr, repeats),
         )
+
+    def n_vertices(self, subject: str, hemisphere: str) -> int:
+        """Return the number of vertices of the cortex; sessions may not cover all."""
+        return len(self._cortex(subject, hemisphere))
+
+    def _cortex(self, subject: str, hemisphere: str) -> NDArray[np.int64]:
+        """Return the vertices that have a label; it is negative outside the cortex."""
+        return np.flatnonzero(self._labels(subject, hemisphere, next(iter(FAMILIES))) >= 0)
 
     # Where things are.
 

@@ -24,6 +24,7 @@ from cortune.data.npy import check_finite, release_pages
 from cortune.data.problems import some
 from cortune.data.readers import Reader
 from cortune.data.records import BrickRow, PictureSource, Responses
+from cortune.data.rois import WHOLE
 from cortune.data.splits import SETS, split_table
 from cortune.errors import InputError
 from cortune.versions import Provenance
@@ -93,7 +94,9 @@ def prepare_images(
 def prepare_responses(
     reader: Reader, subject: str, hemisphere: str, path: str | Path, provenance: Provenance
 ) -> None:
-    """Write the responses of every vertex that belongs to an ROI, ordered by ROI.
+    """Write the responses of every vertex that belongs to an ROI, or of all, ordered by ROI.
+
+    All, if the reader is to read the ``whole`` cortex, which is then an ROI beside the others.
 
     The HDF5 file holds ``/responses`` (n_images, n_vertices) float32, ``/vertices``,
     ``/mesh_vertices``, ``/noise_ceiling``, ``/constant`` (vertices whose responses are
@@ -118,7 +121,10 @@ def prepare_responses(
     """
     responses = reader.responses(subject, hemisphere)
     sources = reader.sources(subject, hemisphere)
-    columns = roi_order(responses.rois, len(responses.vertices))
+    named = dict(responses.rois)
+    if reader.whole:
+        named[WHOLE] = np.arange(len(responses.vertices))
+    columns = roi_order(named, len(responses.vertices))
     if not len(columns):
         raise InputError(
             sources[0],
@@ -138,7 +144,7 @@ def prepare_responses(
         position = np.full(len(responses.vertices), -1)
         position[columns] = np.arange(len(columns))
         rois = file.create_group("rois")
-        for roi, vertices in responses.rois.items():
+        for roi, vertices in named.items():
             rois.create_dataset(roi, data=position[vertices])
 
 

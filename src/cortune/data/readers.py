@@ -10,7 +10,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -19,7 +19,7 @@ from cortune.data.algonauts_files import read_coco_ids
 from cortune.data.images import same_pictures
 from cortune.data.problems import Problems, count, nearest, some
 from cortune.data.records import Images, Responses
-from cortune.data.rois import select_rois
+from cortune.data.rois import WHOLE, select_rois
 from cortune.errors import InputError
 
 PHOTOGRAPHS = "photographs.csv"
@@ -76,6 +76,8 @@ class Reader(ABC):
         Folder of the data set.
     stim_info : path, optional
         ``nsd_stim_info_merged.csv``, which gives the COCO id of every NSD id.
+    whole : bool
+        Whether :meth:`responses` has every vertex, not only those of ROIs.
 
     Attributes
     ----------
@@ -90,6 +92,11 @@ class Reader(ABC):
 
     root: Path
     stim_info: str | Path | None = None
+    whole: bool = field(default=False, kw_only=True)
+
+    def n_vertices(self, subject: str, hemisphere: str) -> int:
+        """Return the number of vertices with responses, or the most that there can be."""
+        return len(replace(self, whole=True).responses(subject, hemisphere).vertices)
 
     @abstractmethod
     def roi_sizes(self, subject: str, hemisphere: str) -> dict[str, int]:
@@ -249,7 +256,7 @@ class Reader(ABC):
             else:
                 log.add(self._unknown("subject", subject, present))
         for roi in select_rois(rois, known):
-            if known and roi not in known:
+            if known and roi not in {*known, WHOLE}:
                 log.add(self._unknown("ROI", roi, sorted(known)))
         return log.messages
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 HEMISPHERES = ("lh", "rh")
+WHOLE = "whole"
+"""Name of the ROI that holds every vertex with responses, where it is asked for."""
 UNKNOWN = "Unknown"
 """What label 0 of a family is called."""
 

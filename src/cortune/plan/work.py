@@ -10,7 +10,7 @@ from math import comb
 from cortune.address import Address
 from cortune.data.identity import COMMUNITY, community_ids
 from cortune.data.nod_files import N_AREAS
-from cortune.data.rois import STREAMS
+from cortune.data.rois import STREAMS, WHOLE
 from cortune.features import Space
 from cortune.plan.backbone import Shape
 from cortune.probes import list_images
@@ -135,7 +135,7 @@ class Count:
             return N_AREAS * settings.top_vertices if settings.top_vertices else _GRAYORDINATES // 2
         sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
         # Streams hold other ROIs' vertices.
-        parts = [(roi in STREAMS, n) for roi, n in sizes.items()]
+        parts = [(roi in STREAMS, n) for roi, n in sizes.items() if roi != WHOLE]
         return max(sum(n for stream, n in parts if stream is which) for which in (True, False))
 
     def prepare_images(self, place: Address) -> Work:
@@ -148,6 +148,11 @@ class Count:
     def prepare_responses(self, place: Address) -> Work:
         """Responses of a hemisphere."""
         return Work(disk=4 * self.n_images(place) * self._n_vertices(place))
+
+    def prepare_whole(self, place: Address) -> Work:
+        """Responses of every vertex of a hemisphere."""
+        sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
+        return Work(disk=4 * self.n_images(place) * sizes[WHOLE])
 
     def prepare_backbone(self, place: Address) -> Work:
         """Weights, loaded."""

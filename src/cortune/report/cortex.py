@@ -22,7 +22,7 @@ from cortune.artifacts import (
     write_bytes,
     write_json_beside,
 )
-from cortune.data.rois import HEMISPHERES, STREAMS
+from cortune.data.rois import HEMISPHERES, STREAMS, WHOLE
 from cortune.errors import InputError
 from cortune.report.panels import canvas
 from cortune.report.style import figure_style
@@ -285,7 +285,7 @@ def _outlines(
 ) -> dict[str, NDArray[np.int64]]:
     """Return the vertices that at least half of the subjects give to each ROI."""
     found = {}
-    for roi in sorted(rois - set(STREAMS)):
+    for roi in sorted(rois - {*STREAMS, WHOLE}):
         members = [
             np.isfinite(
                 on_mesh(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from cortune.artifacts import PathLike
 from cortune.data.readers import LAYOUTS
 from cortune.errors import InputError
-from cortune.simulate.layout import roi_sizes
+from cortune.simulate.layout import make_layout, roi_sizes
 
 SIMULATORS: dict[str, Simulator] = {}
 """Simulator of every layout that can be simulated, by the layout's name."""
@@ -71,6 +71,10 @@ class Simulator(ABC):
             Of the layout's reader, such as ``top_vertices``.
         """
         return roi_sizes(spec, subject, hemisphere)
+
+    def n_vertices(self, spec: Any, subject: str, hemisphere: str) -> int:
+        """Return the number of vertices that will have responses."""
+        return len(make_layout(spec, hemisphere).vertices)
 
     @abstractmethod
     def check(self, spec: Any, subject: str, seed: int) -> None:

@@ -68,6 +68,10 @@ class NodSimulator(Simulator):
         """Return the vertices of each area that the reader keeps."""
         return nod_roi_sizes(hemisphere, options.get("top_vertices", NodReader.top_vertices))
 
+    def n_vertices(self, spec: NodSpec, subject: str, hemisphere: str) -> int:
+        """Return the number of a hemisphere's cortical grayordinates."""
+        return COUNTS[hemisphere]
+
     def check(self, spec: NodSpec, subject: str, seed: int) -> None:
         """Require a name like sub01."""
         _subject_folder(subject)

@@ -9,6 +9,7 @@ from pkgutil import iter_modules
 from cortune.stages.declare import (
     BACKBONE,
     NETWORK,
+    RESPONSES,
     RUNTIME,
     SECTIONS,
     From,
@@ -29,6 +30,7 @@ STAGES: dict[str, Stage] = declared()
 __all__ = [
     "BACKBONE",
     "NETWORK",
+    "RESPONSES",
     "RUNTIME",
     "SECTIONS",
     "STAGES",

@@ -25,7 +25,10 @@ BACKBONE = "backbone"
 """Stands for the stage that makes the untuned network."""
 NETWORK = "network"
 """Stands for the stage that makes the network of an address, tuned or not."""
+RESPONSES = "responses"
+"""Stands for the stage that prepares the responses of an address: of ROIs, or of all vertices."""
 _STANDS_FOR = {
+    RESPONSES: ("prepare_responses", "prepare_whole"),
     BACKBONE: ("prepare_backbone", "pretrain_backbone"),
     NETWORK: ("prepare_backbone", "pretrain_backbone", "tune_network", "tune_pooled"),
 }
@@ -63,7 +66,7 @@ class From:
     Parameters
     ----------
     stage : str
-        Or :data:`BACKBONE` or :data:`NETWORK`.
+        Or :data:`BACKBONE`, :data:`NETWORK` or :data:`RESPONSES`.
     file : str
         A key of that stage's outputs.
     over : callable, optional

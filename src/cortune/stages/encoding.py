@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cortune.address import OF_NETWORK, UNIT, Address
+from cortune.data.rois import WHOLE
 from cortune.fingerprints import Sources
-from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage, table
+from cortune.stages.declare import BACKBONE, NETWORK, RESPONSES, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
 from cortune.tuning.methods import joined
 
@@ -123,7 +124,7 @@ def extract_features(job: Job) -> None:
 
 _FITTED = {
     "grams": From("extract_features", "grams"),
-    "responses": From("prepare_responses", "responses"),
+    "responses": From(RESPONSES, "responses"),
 }
 
 
@@ -203,10 +204,14 @@ _NO_MAP = "no bound on information: the network, tuned to others, has no respons
 def _skipped(project: Project, address: Address) -> Any:
     """Return units that are not analysed, and those whose network has no map of their responses."""
     unbound = project.addresses(project.unbound_methods)
-    return [vars(unit) for unit in project.skipped] + [
-        {name: getattr(unit, name) for name in (*UNIT, "method")} | {"reason": _NO_MAP}
-        for unit in unbound
-    ]
+    return (
+        [vars(unit) for unit in project.skipped]
+        + project.refused
+        + [
+            {name: getattr(unit, name) for name in (*UNIT, "method")} | {"reason": _NO_MAP}
+            for unit in unbound
+        ]
+    )
 
 
 @stage(
@@ -359,10 +364,18 @@ def plot_encoding(job: Job) -> None:
 
 
 def responses(project: Project, address: Address) -> Iterable[Address]:
-    """Return every subject and hemisphere that has a unit."""
-    return [
-        address.only("dataset", "subject", "hemisphere") for address in encoded(project, address)
-    ]
+    """Return every subject and hemisphere that has a unit, as ``whole`` where there is that."""
+    return of_sides(encoded(project, address))
+
+
+def of_sides(units: Iterable[Address]) -> list[Address]:
+    """Return the hemispheres of units; responses to ``whole`` hold those of the ROIs."""
+    found: dict[Address, Address] = {}
+    for unit in units:
+        side = unit.only("dataset", "subject", "hemisphere")
+        if side not in found or unit.roi == WHOLE:
+            found[side] = side.but(roi=WHOLE) if unit.roi == WHOLE else side
+    return list(found.values())
 
 
 def _shown(project: Project, address: Address) -> dict[str, str]:
@@ -389,7 +402,7 @@ def _surface(settings: Settings, address: Address) -> Sources:
     places=("cortex.surface",),
     sources=_surface,
     facts=_shown,
-    inputs={"responses": From("prepare_responses", "responses", responses), "voxels": VOXELS_TABLE},
+    inputs={"responses": From(RESPONSES, "responses", responses), "voxels": VOXELS_TABLE},
     outputs={
         "figure": figure(
             "cortex.png",

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cortune.address import OF_NETWORK, Address
-from cortune.data.rois import HEMISPHERES
 from cortune.errors import InputError
-from cortune.stages.declare import BACKBONE, NETWORK, From, Output, stage, table
-from cortune.stages.encoding import MODELS, space_of
+from cortune.stages.declare import BACKBONE, NETWORK, RESPONSES, From, Output, stage, table
+from cortune.stages.encoding import MODELS, of_sides, space_of
 from cortune.stages.prepare import framing
 from cortune.tuning.methods import joined
 
@@ -52,8 +51,7 @@ def exported(project: Project, address: Address) -> Iterable[Address]:
 
 def hemispheres(project: Project, address: Address) -> Iterable[Address]:
     """Return the hemispheres whose responses an encoder predicts."""
-    sides = {unit.hemisphere for unit in units(project, address)}
-    return [address.but(hemisphere=side) for side in HEMISPHERES if side in sides]
+    return of_sides(units(project, address))
 
 
 def _facts(project: Project, address: Address) -> dict[str, Any]:
@@ -80,7 +78,7 @@ def _any(project: Project) -> bool:
         "images": From("prepare_images", "images"),
         "index": From("prepare_images", "index"),
         "split": From("split_images", "split"),
-        "responses": From("prepare_responses", "responses", hemispheres),
+        "responses": From(RESPONSES, "responses", hemispheres),
     },
     outputs={
         "encoder": Output(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cortune.address import OF_NETWORK, UNIT, Address
 from cortune.fingerprints import Sources
 from cortune.seeds import replicate_seed
-from cortune.stages.declare import BACKBONE, NETWORK, From, Output, figure, stage
+from cortune.stages.declare import BACKBONE, NETWORK, RESPONSES, From, Output, figure, stage
 from cortune.stages.prepare import IDENTITIES
 from cortune.tuning.methods import METHODS
 
@@ -153,7 +153,7 @@ _TUNES = ("seed", "tuning.precision", "tuning.adapt", "{recipe}")
         "backbone": From(BACKBONE, "network"),
         "images": From("prepare_images", "images"),
         "index": From("prepare_images", "index"),
-        "responses": From("prepare_responses", "responses"),
+        "responses": From(RESPONSES, "responses"),
         "split": From("split_images", "split"),
     },
     outputs=_TUNED,

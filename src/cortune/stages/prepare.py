@@ -31,7 +31,7 @@ _READ = tuple(f"datasets.{{dataset}}.{key}" for key in ("layout", *_OPTIONS) if 
 _PLACES = tuple(f"datasets.{{dataset}}.{key}" for key in ("root", *_TABLES))
 
 
-def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
+def open_reader(config: Any, dataset: str, record: str = "", *, whole: bool = False) -> Reader:
     """Return the reader of a data set.
 
     Parameters
@@ -40,12 +40,14 @@ def open_reader(config: Any, dataset: str, record: str = "") -> Reader:
     dataset : str
     record : str
         Path of the record of a subject that the simulator wrote; empty for real data.
+    whole : bool
+        Whether responses are those of every vertex.
     """
     settings = config.datasets[dataset]
     layout = settings.layout
     root = Path(record).parents[1] / layout if record else Path(settings.root).expanduser()
     options = {key: getattr(settings, key) for key in LAYOUTS[layout].options}
-    return open_dataset(layout, root, **options)
+    return open_dataset(layout, root, whole=whole, **options)
 
 
 def simulated(project: Project, address: Address) -> Iterator[Address]:
@@ -80,9 +82,10 @@ def framing(project: Project, address: Address) -> dict[str, Any]:
     return project.framing(crop=project.config.backbone.crop)
 
 
-def _reader(job: Job) -> Reader:
+def _reader(job: Job, *, whole: bool = False) -> Reader:
     records = job.inputs("simulated")
-    return open_reader(job.config, job.address.dataset, records[0] if records else "")
+    record = records[0] if records else ""
+    return open_reader(job.config, job.address.dataset, record, whole=whole)
 
 
 @stage(
@@ -127,37 +130,59 @@ def prepare_images(job: Job) -> None:
     )
 
 
+_OF_VERTICES = {
+    "responses": "(n, V) float32.",
+    "identities": "Name of each row's picture, as in the index of images.",
+    "vertices": "(V) Positions in the hemisphere's responses, as distributed.",
+    "mesh_vertices": "(V) Vertices of the surface mesh; −1 where there is none.",
+    "noise_ceiling": "(V) Share of variance that can be explained; NaN where unknown.",
+    "constant": "(V) Whether all responses are equal.",
+    "rois/<roi>": "Columns of the ROI.",
+}
+_PREPARES = {
+    "entities": ("dataset", "subject", "hemisphere"),
+    "reads": _READ,
+    "places": _PLACES,
+    "sources": _raw,
+    "inputs": {"simulated": From("simulate_dataset", "record", simulated)},
+}
+
+
 @stage(
     number=1,
-    entities=("dataset", "subject", "hemisphere"),
-    reads=_READ,
-    places=_PLACES,
-    sources=_raw,
-    inputs={"simulated": From("simulate_dataset", "record", simulated)},
     outputs={
         "responses": Output(
-            "responses.h5",
-            "responses of all voxels that belong to an ROI.",
-            {
-                "responses": "(n, V) float32.",
-                "identities": "Name of each row's picture, as in the index of images.",
-                "vertices": "(V) Positions in the hemisphere's responses, as distributed.",
-                "mesh_vertices": "(V) Vertices of the surface mesh; −1 where there is none.",
-                "noise_ceiling": "(V) Share of variance that can be explained; NaN where unknown.",
-                "constant": "(V) Whether all responses are equal.",
-                "rois/<roi>": "Columns of the ROI.",
-            },
+            "responses.h5", "responses of all voxels that belong to an ROI.", _OF_VERTICES
         )
     },
+    **_PREPARES,
 )
 def prepare_responses(job: Job) -> None:
     """Gather the responses of every vertex that belongs to an ROI of a hemisphere."""
+    _prepare(job, whole=False)
+
+
+@stage(
+    number=1,
+    outputs={
+        "responses": Output(
+            "responses.h5",
+            "responses of all voxels, where the ROI `whole` is asked for.",
+            _OF_VERTICES,
+        )
+    },
+    **_PREPARES,
+)
+def prepare_whole(job: Job) -> None:
+    """Gather the responses of every vertex of a hemisphere."""
+    _prepare(job, whole=True)
+
+
+def _prepare(job: Job, *, whole: bool) -> None:
     from cortune.data.prepare import prepare_responses as prepare
 
-    address = job.address
-    prepare(
-        _reader(job), address.subject, address.hemisphere, job.output.responses, job.provenance()
-    )
+    reader, place = _reader(job, whole=whole), job.address
+    prepare(reader, place.subject, place.hemisphere, job.output.responses, job.provenance())
 
 
 def _split_table(settings: Settings, address: Address) -> Sources:

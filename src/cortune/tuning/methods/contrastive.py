@@ -31,6 +31,12 @@ class Contrastive(Section):
     """Learning rate of Adam."""
 
 
+def contrastive_bytes(n_voxels: int, n_scores: int = 1000) -> int:
+    """Return what the published head takes in tuning: float32 weights, gradients, two moments."""
+    h, z = int(0.8 * n_voxels), int(0.2 * n_voxels)
+    return 16 * (n_voxels * h + n_scores * h + 2 * h * h + h * z)
+
+
 @method("contrastive", recipe=Contrastive, order=20, colour="#1f6fb4")
 def contrastive(backbone: nn.Module, n_scores: int, n_voxels: int, recipe: Contrastive) -> Task:
     """Images and responses told apart by InfoNCE; the paper's.
