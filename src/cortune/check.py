@@ -91,7 +91,7 @@ def describe(*configfiles: str | Path) -> str:
         for start in range(0, len(subjects), _ABREAST):
             columns = []
             for subject in subjects[start : start + _ABREAST]:
-                left, right = (reader.roi_sizes(subject, side) for side in HEMISPHERES)
+                left, right = (project.roi_sizes(name, subject, side) for side in HEMISPHERES)
                 rois = {
                     roi: f"{left.get(roi, 0)}+{right.get(roi, 0)}"
                     for roi in select_rois(dataset.rois, left | right)

@@ -286,6 +286,17 @@ def test_prepared_artifacts_equal_the_files(template: NodTree, tmp_path: Path) -
         assert line["identity"] == (line["name"] if known else f"image:{line['digest']}")
 
 
+def test_every_vertex_is_read_where_the_whole_cortex_is_asked_for(template, tmp_path) -> None:
+    reader = NodReader(template.root, top_vertices=20, whole=True)
+    prepare_responses(reader, SUBJECT, "rh", tmp_path / "whole.h5", PROVENANCE)
+    found = read_responses(tmp_path / "whole.h5", "whole")
+    assert len(found.vertices) == reader.n_vertices(SUBJECT, "rh") == 29_716
+    few = found.values[:, ::500]
+    expects = expected(template)[:, found.vertices[::500]]
+    np.testing.assert_allclose(few, expects, rtol=1e-5, atol=1e-6)
+    assert len(read_responses(tmp_path / "whole.h5", "V1").vertices) == 20
+
+
 # Bad input.
 
 

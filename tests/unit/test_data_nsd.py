@@ -356,6 +356,16 @@ def test_responses_are_prepared(tree: Tree, tmp_path: Path) -> None:
     assert set(read_provenance(tmp_path / "r.h5")["raw"]) == names
 
 
+def test_every_vertex_is_read_where_the_whole_cortex_is_asked_for(tree: Tree) -> None:
+    reader = open_dataset("nsd", tree.root)
+    every = open_dataset("nsd", tree.root, whole=True).responses("subj01", "lh")
+    some = reader.responses("subj01", "lh")
+    assert len(some.vertices) < len(every.vertices) <= reader.n_vertices("subj01", "lh")
+    where = np.searchsorted(every.vertices, some.vertices)
+    np.testing.assert_array_equal(every.vertices[where], some.vertices)
+    np.testing.assert_allclose(every.values[:, where], some.values, atol=1e-6)
+
+
 # Averaging.
 
 
