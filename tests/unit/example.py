@@ -1,4 +1,4 @@
-"""A configuration under which every stage but `prepare_backbone` has a job; nothing of it runs."""
+"""A configuration under which all stages but two have a job; nothing of it runs."""
 
 from __future__ import annotations
 

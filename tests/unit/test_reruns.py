@@ -46,11 +46,14 @@ def test_how_jobs_run_is_covered_by_no_version(key):
     assert readers(key) == set() and reruns(key) == []
 
 
+PREPARED = {"prepare_images", "prepare_responses", "prepare_whole"}
+
+
 @pytest.mark.parametrize(
     ("key", "stages"),
     [
-        ("datasets.<name>.root", {"prepare_images", "prepare_responses"}),
-        ("datasets.<name>.coco_of", {"prepare_images", "prepare_responses"}),
+        ("datasets.<name>.root", PREPARED),
+        ("datasets.<name>.coco_of", PREPARED),
         ("datasets.<name>.simulate.images", {"simulate_dataset"}),
         ("probes.<name>.root", {"prepare_probe"}),
         ("backbone.weights", {"prepare_backbone"}),
