@@ -43,8 +43,8 @@ def workflow(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
-    """Without pretraining, and with a data set in the third layout."""
-    nsd = {**EXAMPLE["datasets"]["nsd"], "layout": "nsd"}
+    """Without pretraining, and with the whole cortex of a data set in the third layout."""
+    nsd = {**EXAMPLE["datasets"]["nsd"], "layout": "nsd", "rois": ["V1v", "whole"]}
     return Rules(tmp_path_factory.mktemp("other"), backbone__weights="random", datasets__nsd=nsd)
 
 
