@@ -43,6 +43,7 @@ EXAMPLE: dict[str, Any] = {
     },
     "probes": {"scenes": {"kind": "scenes", "n_images": 100, "n_classes": 5}},
     "landscape": {},
+    "similarity": {},
     "saliency": {"probe": "scenes"},
     "export": {"methods": ["untuned", "contrastive"]},
 }

@@ -50,6 +50,7 @@ TINY = {
         "datasets": [{"source": "nsd", "target": "nod", "rois": {"V1": ["V1v"]}}],
     },
     "probes": {"scenes": {"kind": "scenes", "n_images": 60, "n_classes": 3}},
+    "similarity": {"methods": ["untuned", "contrastive"], "n_bootstrap": 50},
     "landscape": {"methods": ["inpca"], "n_permutations": 100},
     "export": {"methods": ["untuned", "contrastive"]},
     "saliency": {

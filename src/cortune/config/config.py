@@ -21,6 +21,7 @@ from cortune.config.sections import (
     Name,
     Probe,
     Saliency,
+    Similarity,
     Split,
     Statistics,
     Transfer,
@@ -85,6 +86,7 @@ class Config(_WithRecipes):
     without one there are none."""
     landscape: Landscape | None = None
     saliency: Saliency | None = None
+    similarity: Similarity | None = None
     cortex: Cortex = Field(default_factory=Cortex)
     export: Export | None = None
 

@@ -29,6 +29,14 @@ def relation_problems(config: Config) -> Iterator[str]:
     yield from _probe_problems(config)
     if config.export is not None:
         yield from _untuned_problems("export.methods", config.export.methods, config)
+    if config.similarity is not None:
+        where, wanted = "similarity.methods", config.similarity.methods
+        yield from _untuned_problems(where, wanted, config)
+        layers = config.backbone.layers
+        for layer in config.similarity.layers or ():
+            if isinstance(layers, list) and layer not in layers:
+                expected = f"some of backbone.layers: {', '.join(layers)}"
+                yield f"similarity.layers: found {layer!r}, expected {expected}."
     if "tune_test" in config.encoding.protocols and config.features.images != "all":
         yield (
             "encoding.protocols: found tune_test with features.images = test, expected all: it "

@@ -474,6 +474,20 @@ class Saliency(Section):
     """Sign flips of the tests of laterality."""
 
 
+class Similarity(Section):
+    """How alike layers of networks and ROIs are: CKA and RSA, without fitting anything.
+
+    Null is none.
+    """
+
+    methods: list[str] | None = None
+    """Methods whose networks are compared; null is all of `tuning.methods`."""
+    layers: list[str] | None = None
+    """Layers that are compared; null is all of `backbone.layers`."""
+    n_bootstrap: Annotated[int, Field(ge=50)] = 200
+    """Resamplings of the images for each interval."""
+
+
 class Cortex(Section):
     """Maps on the cortical surface."""
 

@@ -23,6 +23,8 @@ from cortune.tuning.methods import METHODS
 
 _TRAINING = 3  # a training step costs three forward passes
 _SOLVER_STEPS = 300  # of logistic regression, over folds and penalties; most need fewer
+_RESAMPLED = 40
+"""Operations of a pair of images in a resampling, by both measures of similarity."""
 _MAPS = 9  # of a network that are kept: the mean and examples
 _GRAYORDINATES, _FSAVERAGE = 59_412, 163_842
 _MASKS = 14  # files of a simulated subject's ROIs on fsaverage, eight bytes per vertex
@@ -303,6 +305,13 @@ class Count:
             products=_SOLVER_STEPS * 4 * n * width * n_classes / 1e9,
             disk=4.0 * n_classes * (width + 0.15 * n),
         ).times(len(self.project.together(place)))
+
+    def measure_similarity(self, place: Address) -> Work:
+        """Resamplings of the relations of test images, by each layer."""
+        settings = self.config.similarity
+        layers = (settings.layers if settings else None) or self.shape.layers
+        drawn = settings.n_bootstrap if settings else 0
+        return Work(products=_RESAMPLED * drawn * len(layers) * self.n_test(place) ** 2 / 1e9)
 
     def map_saliency(self, place: Address) -> Work:
         """Each image and its mirror image, forwards and backwards."""

@@ -409,6 +409,41 @@ TABLES: dict[str, Table] = {
             "megabytes": "Of the encoder's map, all of its ROIs together.",
         },
     ),
+    "similarity.csv": Table(
+        "unit, method, layer and measure",
+        (
+            *(*_UNIT, "layer", "measure", "value", "ceiling", "ci_low", "ci_high", "n_images"),
+            *("n_replicates", "value_sd_replicates"),
+        ),
+        "How alike a layer's features and an ROI's responses relate test images to each other; "
+        "nothing is fitted.",
+        own={
+            "layer": "Layer of the network.",
+            "measure": "`cka`: debiased linear CKA; `rsa`: Spearman correlation of "
+            "correlation distances.",
+            "value": "Similarity, at most 1; mean over replicates.",
+            "ceiling": "A lower bound on what a perfect model could reach: the similarity of the "
+            "subject's responses with the mean of the other subjects', over the test images that "
+            "all saw; empty with one subject or fewer than 20 such images. Split halves of "
+            "repeats are not used.",
+            "ci_low": "Lower end of the 95 % interval over images, of this network and ROI; mean "
+            "over replicates.",
+            "n_images": "Test images compared.",
+            "value_sd_replicates": "Standard deviation of the value over replicates; empty at one.",
+        },
+    ),
+    "similarity_networks.csv": Table(
+        "pair of networks of a subject, layer and measure",
+        ("dataset", "subject", "a", "b", "layer", "measure", "value"),
+        "How alike two networks relate the subject's test images, by the same layer.",
+        own={
+            "a": "One network: method, subject, hemisphere and ROI.",
+            "b": "Another.",
+            "layer": "Layer of both.",
+            "measure": "As in similarity.csv.",
+            "value": "Similarity, at most 1.",
+        },
+    ),
     "skipped.csv": Table(
         "unit, or part of one, that was left out",
         ("dataset", "subject", "hemisphere", "roi", "reason", "method", "protocol"),

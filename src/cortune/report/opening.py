@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cortune.artifacts import PathLike
+from cortune.report.similarity import gains, rank_correlation
 from cortune.report.style import ordered_methods, ordered_rois
 from cortune.tuning.methods import UNTUNED
 
@@ -116,12 +117,12 @@ def _findings(found: Mapping[str, pd.DataFrame]) -> Iterator[str]:
         for (method, target), rows in table.groupby(["method", "target_dataset"], sort=False):
             if method == UNTUNED:
                 continue
-            gains = rows.groupby(["source_subject", "target_subject"])["r_diff_mean"].mean()
-            better = _counted(int((gains > 0).sum()), "pair")
+            pairs = rows.groupby(["source_subject", "target_subject"])["r_diff_mean"].mean()
+            better = _counted(int((pairs > 0).sum()), "pair")
             yield (
-                f"Transfer to {where or f'data set {target}'} ({method}): {_signed(gains.mean())} "
-                f"in r over the untuned network, from {_signed(gains.min())} to "
-                f"{_signed(gains.max())} over {_counted(len(gains), 'pair')} of source and "
+                f"Transfer to {where or f'data set {target}'} ({method}): {_signed(pairs.mean())} "
+                f"in r over the untuned network, from {_signed(pairs.min())} to "
+                f"{_signed(pairs.max())} over {_counted(len(pairs), 'pair')} of source and "
                 f"target; better in {better}."
             )
     tests = found.get("lateralization_tests.csv", pd.DataFrame())
@@ -133,6 +134,17 @@ def _findings(found: Mapping[str, pd.DataFrame]) -> Iterator[str]:
                 f"{_signed(row['li_diff_mean'])}{_interval(row)}{_p(row)}; above zero is towards "
                 "each hemisphere's own visual field."
             )
+    similar, units = (
+        found.get(name, pd.DataFrame()) for name in ("similarity.csv", "encoding.csv")
+    )
+    if len(similar):
+        gained = gains(similar, units)
+        for measure, rows in gained.groupby("measure", sort=False):
+            if not pd.isna(rho := rank_correlation(rows)):
+                yield (
+                    f"Similarity ({str(measure).upper()}) rises where encoding does with rank "
+                    f"correlation {_signed(rho)} over {_counted(len(rows), 'network')}."
+                )
     information = found.get("information.csv", pd.DataFrame())
     if len(information):
         means = information.groupby("method", sort=False)["mi_lower_bound_nats"].mean()

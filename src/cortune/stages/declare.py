@@ -47,6 +47,7 @@ SECTIONS = (
     "Cortex",
     "Published",
     "Size curve",
+    "Similarity",
     "Tuning",
     "Transfer",
     "Probes",
