@@ -192,7 +192,8 @@ def test_the_tutorial_asks_the_tables_what_they_answer(tiny, monkeypatch, capsys
 
 def test_every_configuration_shown_is_valid(newcomer, tmp_path):
     """Those that are executed above, and the others."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    pages = (REPOSITORY / "README.md", REPOSITORY / "docs" / "own-data.md")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     shown = dict(re.findall(r"^```yaml\n(?=# ([\w.]+))(.*?)^```$", text, flags=re.M | re.S))
     assert {"my.yaml", "photographs.yaml", "network.yaml", "transfer.yaml"} <= set(shown)
     folder = Folder(tmp_path)
