@@ -127,7 +127,7 @@ def _findings(found: Mapping[str, pd.DataFrame]) -> Iterator[str]:
             )
     tests = found.get("lateralization_tests.csv", pd.DataFrame())
     if len(tests):
-        rows = tests[(tests["over"] == "subjects") & (tests["level"] == "group")]
+        rows = tests[tests["level"] == "group"]
         for _, row in rows[rows["group"] == "all"].iterrows():
             yield (
                 f"Laterality ({row['method']}): saliency of lh less rh networks "
