@@ -149,7 +149,7 @@ def test_rows_about_networks_leave_empty_what_they_do_not_tell_apart(tables):
 
 @pytest.mark.long
 def test_tests_of_hemispheres_take_one_joint_network_for_each(tables):
-    tests = tables["lateralization_tests.csv"].query("over == 'subjects'")
+    tests = tables["lateralization_tests.csv"]
     assert set(zip(tests["method"], tests["level"], tests["group"], strict=True)) == {
         ("joint_hemisphere", "group", "all")
     }
