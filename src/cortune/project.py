@@ -7,6 +7,7 @@ can be handed to the processes of jobs (:attr:`Project.seen`).
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -95,7 +96,9 @@ class Project:
         def find() -> dict[str, Any]:
             from cortune.networks.backbones import preprocessing
 
-            return asdict(preprocessing(self.config.backbone.name, self.config.backbone.weights))
+            makers = preprocessing(self.config.backbone.name, self.config.backbone.weights)
+            # As the plan's file gives it back.
+            return dict(json.loads(json.dumps(asdict(makers))))
 
         makers = Preprocessing.of(self.look("preprocessing", find))
         return makers.at(self.config.backbone.input_size or makers.input_size)

@@ -240,10 +240,6 @@ CASES = {
         lambda t: put(t.ceilings["lh"], [0, 1], [-2.0, 130.0]),
         "lh_noise_ceiling.npy", "2 vertices out of range (from -2 to 130)", "0 to 100",
     ),
-    "a noise ceiling in shares": Case(
-        lambda t: change(t.ceilings["lh"], lambda a: a / 100),
-        "lh_noise_ceiling.npy", "looks like shares", "percent",
-    ),
 }  # fmt: skip
 
 

@@ -128,10 +128,11 @@ def test_a_memory_map_that_does_not_fit_is_refused_before_it_is_written(small):
 
 def test_scratch_features_that_do_not_fit_are_refused(small):
     pytest.importorskip("torch")
-    from cortune.features import _allocate
+    from cortune.features import Space
 
+    space = Space(memory=1e6, scratch=1e9, folder=small.folder)
     with pytest.raises(ResourceError, match="the 8 MB that it needs"):
-        _allocate(1000, {"a": 1000, "b": 1000}, memory=1e6, scratch=small.folder)
+        space.blocks(1000, [(0, slice(0, 1000)), (1, slice(0, 1000))])
     assert list(small.folder.iterdir()) == []
 
 

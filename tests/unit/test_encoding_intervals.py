@@ -15,10 +15,10 @@ from cortune.encoding.intervals import doubled_share, influences, r_interval
 from cortune.encoding.protocols import Settings, encode_unit
 from cortune.encoding.scores import standardise
 
-_PATH = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
-_SPEC = importlib.util.spec_from_file_location("coverage", _PATH)
+_PATH = Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
+_SPEC = importlib.util.spec_from_file_location("interval_coverage", _PATH)
 coverage = importlib.util.module_from_spec(_SPEC)
-sys.modules["coverage"] = coverage  # its dataclasses look themselves up
+sys.modules["interval_coverage"] = coverage  # its dataclasses look themselves up
 _SPEC.loader.exec_module(coverage)
 
 

@@ -331,7 +331,7 @@ def test_a_figure_of_a_stage_that_there_is(checkout):
 
         rows = {"dataset": "nsd", "subject": "subj01", "hemisphere": "lh", "roi": ["V1v", "PPA"],
                 "method": "contrastive", "mi_lower_bound_nats": 1.0, "temperature": [0.2, 0.3],
-                "log_k": 3.0, "n_images": 20}
+                "log_k": 3.0, "n_images": 20, "n_replicates": 1, "mi_sd_replicates": float("nan")}
         pd.DataFrame(rows).to_csv("information.csv", index=False)
         output = SimpleNamespace(figure="a.png", temperature="b.png")
         job = SimpleNamespace(input=SimpleNamespace(table="information.csv"), output=output,

@@ -255,7 +255,8 @@ HOSTILE_FILES = {
         lambda t: linked(t.responses["lh"], LH), LH, "symbolic links", "readable .npy file",
     ),
     "a link to nothing": (
-        lambda t: linked(t.responses["lh"], "gone.npy"), LH, "no file", ".npy file",
+        lambda t: linked(t.responses["lh"], "gone.npy"), LH,
+        "a link to content that is not here", ".npy file",
     ),
     "a mapping that makes a folder": (
         lambda t: np.save(t.masks / "mapping_streams.npy", {0: Exploit(t.root / "ran")}),

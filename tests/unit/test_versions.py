@@ -40,6 +40,7 @@ SALIENCY = {"tabulate_lateralization", "plot_saliency"}
 GATHERED = (
     TABLES | BOUND | TRANSFERRED | PROBED | LANDSCAPE | SALIENCY | (CURVE - {"fit_size_curve"})
 ) | {"plot_tuning", "tabulate_encoders"}
+GATHERED |= {"compare_networks", "tabulate_similarity", "plot_similarity"}
 """Stages of one job, which gathers those of units; all but the last stage."""
 UNTUNED = "untuned"
 EXPORT = {"export_encoder", "tabulate_encoders"}
@@ -212,6 +213,7 @@ def test_alphas_change_encoding_only():
         *TRANSFERRED,
         *EXPORT,
         "plot_forgetting",
+        "plot_similarity",
     }
 
 

@@ -18,7 +18,7 @@ folds, which nested cross-validation has (Bates, Hastie & Tibshirani 2023 use th
 influences of an image of fold k under models without k and j differ over j by nothing else.
 See :func:`doubled_share`.
 
-Coverage, measured: `docs/statistics.md`, ``benchmarks/coverage.py``.
+Coverage, measured: `docs/statistics.md`, ``benchmarks/interval_coverage.py``.
 """
 
 from __future__ import annotations

@@ -255,7 +255,7 @@ TABLES: dict[str, Table] = {
     ),
     "transfer_subjects.csv": Table(
         "source, other subject of its data set and method",
-        (*_SOURCE, "hemisphere", "roi", "method", "split", *_TRANSFER, *_REPLICATES),
+        (*_SOURCE, "hemisphere", "roi", "method", *_TRANSFER, *_REPLICATES, "split"),
         "Has rows where `transfer.subjects` is true.",
         own={"roi": "ROI that the network was tuned to and is tried on."},
     ),

@@ -10,7 +10,7 @@ and n test images score both. Transfer is `heldout_cv` on another's images. Sums
 stand for Gram matrices, so that thousands of repeats take minutes; a test sees that
 `encode_unit` gives the same interval for the same numbers.
 
-    python benchmarks/coverage.py [--repeats 2000] [--images 60 150 528] [--decay 0]
+    python benchmarks/interval_coverage.py [--repeats 2000] [--images 60 150 528] [--decay 0]
 
 All of it takes about an hour on one core; rows by themselves (`--images`, `--folds`,
 `--voxels`, `--protocols`) and repeats in parts (`--seed`) less.
