@@ -209,13 +209,14 @@ def class_scores(output: Any) -> Tensor:
     return output.logits if hasattr(output, "logits") else output  # type: ignore[no-any-return]
 
 
-def normalise(images: Tensor, shown: nn.Module | Preprocessing) -> Tensor:
+def normalise(images: Tensor, shown: nn.Module | Preprocessing = Preprocessing()) -> Tensor:  # noqa: B008
     """Turn uint8 images (n, s, s, 3) into normalised floats (n, 3, s, s), channels last.
 
     Parameters
     ----------
     images : Tensor
     shown : Preprocessing, or a network or model, whose own is used
+        Default is ImageNet's mean and deviation.
     """
     import torch
 
