@@ -7,6 +7,7 @@ import re
 import h5py
 import pandas as pd
 import pytest
+from safetensors import safe_open
 from tiny import TINY
 
 from cortune.artifacts import read_json
@@ -35,7 +36,11 @@ def contents(path) -> set[str]:
     if path.suffix == ".csv":
         return set(pd.read_csv(path, nrows=0).columns)
     if path.suffix == ".json":
-        return set(read_json(path))
+        found = read_json(path)
+        return set(found.get("cortune", found) if path.name == "config.json" else found)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "np") as file:
+            return set(file.keys())
     found = set()
     with h5py.File(path) as file:
         found |= {f"@{name}" for name in file.attrs if name != "cortune"}

@@ -140,7 +140,7 @@ TABLES: dict[str, Table] = {
     ),
     "encoding_layers.csv": Table(
         "subject, hemisphere, ROI, method, protocol and layer",
-        (*_ENCODING, *_REPLICATES),
+        (*_UNIT, "protocol", "layer", "split", *_SCORES[1:], *_REPLICATES),
         "As `encoding.csv`, with the layer held fixed.",
         own={"layer": "The layer."},
     ),
@@ -214,7 +214,7 @@ TABLES: dict[str, Table] = {
     "size_curve.csv": Table(
         "subject, hemisphere, ROI, method and number of images fitted on",
         (
-            *(*_UNIT, "split", "n_images_fit", "n_images_scored"),
+            *(*_UNIT, "n_images_fit", "split", "n_images_scored"),
             *("r_mean", "r_ci_low", "r_ci_high", *_REPLICATES),
         ),
         "Has rows where `encoding.size_curve.sizes` was given. Fitted on images of `split.fit`, "

@@ -101,6 +101,8 @@ def _any(project: Project) -> bool:
             "config.json",
             "what it is, under `cortune`: format, network, preprocessing, units with their scores.",
             {
+                "format": "Number of the form that it has.",
+                "version": "Cortune's.",
                 "network": "Its file, beside this one or as a relative path, and its name.",
                 "preprocessing": "How its makers show it pictures.",
                 "framing": "How pictures become squares.",
