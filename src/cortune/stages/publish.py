@@ -31,7 +31,7 @@ def headings(paths: Iterable[str | Path]) -> dict[str, list[tuple[str | Path, st
 
 
 @stage(
-    number=4,
+    number=5,
     reads=("*",),
     facts=_versions,
     gathers=True,

@@ -21,7 +21,7 @@
     body.append(...rows.map(([, row]) => row));
   };
 
-  for (const table of document.querySelectorAll("table")) {
+  for (const table of document.querySelectorAll(".scroll table")) {
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       head.querySelector("button").addEventListener("click", () => sort(table, column));
     });
