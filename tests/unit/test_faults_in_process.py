@@ -104,12 +104,24 @@ _IN_PROVENANCE = (
     "tune_network",
     "tune_pooled",
 )
+_NAMES_ITS_SPLIT = (
+    *("bound_information", "tabulate_encoding", "tabulate_size_curve", "tabulate_transfer"),
+)
+_FRAMING = {"backbone.crop", "backbone.input_size"}
 # What the settings of no job here are asked for: options of readers of other layouts, the probe
-# that says which images are an input, and the seed where it is taken from the provenance.
+# that says which images are an input, the seed and the name of the split where they are taken
+# from the provenance, and the framing of pictures, which jobs have as facts.
 NOT_ASKED = {
-    "prepare_images": _OTHER_LAYOUTS,
+    "prepare_images": _OTHER_LAYOUTS | _FRAMING,
     "prepare_responses": _OTHER_LAYOUTS,
     **{name: {"seed", "saliency.probe"} for name in _IN_PROVENANCE},
+    **{name: {"seed", "split.by"} for name in _NAMES_ITS_SPLIT},
+    "prepare_probe": {"seed"} | _FRAMING,
+}
+# Stages without a job under the configuration above.
+NO_JOB = {
+    *("prepare_whole", "export_encoder", "tabulate_encoders", "measure_similarity"),
+    *("compare_networks", "tabulate_similarity", "plot_similarity"),
 }
 OTHER_BACKBONE = {"weights": "pretrain", "pretrain": {"n_images": 100, "n_classes": 3, "epochs": 1}}
 
@@ -349,7 +361,7 @@ def test_struck_at_any_change_planning_puts_a_whole_run_in_place(strike, space):
         assert contents(results) == expected, f"after change {n}"
 
 
-@pytest.mark.parametrize("name", sorted(set(STAGES) - {"prepare_whole"}))
+@pytest.mark.parametrize("name", sorted(set(STAGES) - NO_JOB))
 def test_a_job_that_reads_an_undeclared_key_fails(name, finished, space, monkeypatch):
     """Each declared key in turn is left out, and nothing is declared for nothing."""
     stage, pretrained = STAGES[name], project_of(backbone=OTHER_BACKBONE)
