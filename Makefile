@@ -17,9 +17,12 @@ test: $(VENV)/installed-test lint
 # And what takes long: many kills, faults at every change, transfer at two correlations, SLURM.
 test-all: test test-long test-slurm
 
+# Builds and installs the wheel and runs from it; not yet seen to pass, so run it by itself.
+UNSEEN := tests/workflow/test_elsewhere.py::test_the_wheel_lays_out_a_project_that_runs
+
 test-long: $(VENV)/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m long tests/unit
-	$(BIN)/pytest -m long tests/workflow
+	$(BIN)/pytest -m long tests/workflow --deselect $(UNSEEN)
 
 test-slurm: $(VENV)/installed-slurm
 	$(BIN)/pytest tests/slurm
