@@ -115,6 +115,7 @@ def run(tmp_path_factory):
     mapping["contrastive"]["epochs"] = 1
     mapping["encoding"]["size_curve"]["methods"] = ["untuned", "contrastive"]
     mapping["transfer"] |= {"methods": ["contrastive", "pooled_mean"]}
+    mapping["similarity"] = {"n_bootstrap": 50}
     folder = tmp_path_factory.mktemp("replicates")
     with contextlib.chdir(folder):
         known = Project(Config.from_mapping(mapping))
@@ -128,14 +129,16 @@ def run(tmp_path_factory):
 def test_every_table_has_its_columns_and_replicates(run):
     _, _, tables = run
     for name, table in tables.items():
-        assert set(table.columns) == set(TABLES[name].columns), name
+        assert list(table.columns) == list(TABLES[name].columns), name
         tuned = table[table["method"] != "untuned"] if "method" in table else table
         if "n_replicates" in table:
             assert (tuned["n_replicates"] == 2).all(), name
             untuned = table.drop(tuned.index)
             assert (untuned["n_replicates"] == 1).all(), name
             for spread in (c for c in table if c.endswith("_sd_replicates")):
-                assert tuned.loc[tuned.notna().all(axis=1), spread].gt(0).any() or tuned.empty, name
+                # Too few test images are shared here for a ceiling of similarity.
+                whole = tuned.drop(columns="ceiling", errors="ignore").notna().all(axis=1)
+                assert tuned.loc[whole, spread].gt(0).any() or tuned.empty, name
                 assert untuned[spread].isna().all(), name
         elif "replicate" in table:
             assert set(tuned["replicate"].dropna()) == {0, 1}, name

@@ -63,10 +63,12 @@ def test_every_vertex_is_encoded_as_its_roi_is(tmp_path, monkeypatch):
         saliency=None,
         landscape=None,
         probes={},
+        similarity={"n_bootstrap": 50},
     )
     stages = ("simulate_dataset", "prepare_images", "prepare_responses", "prepare_whole")
     stages += ("split_images", "prepare_backbone", "extract_features", "encode_roi")
-    for stage in (*stages, "tabulate_encoding", "plot_cortex"):
+    similar = ("measure_similarity", "compare_networks", "tabulate_similarity", "plot_similarity")
+    for stage in (*stages, "tabulate_encoding", "plot_cortex", *similar):
         for address in asked.jobs[stage]:
             run_job(asked, stage, address)
     table = pd.read_parquet(asked.path("tabulate_encoding", "voxels"))
@@ -78,3 +80,9 @@ def test_every_vertex_is_encoded_as_its_roi_is(tmp_path, monkeypatch):
     np.testing.assert_allclose(whole.loc[v1.index, "ceiling_r"], v1["ceiling_r"])
     with h5py.File(asked.inputs("plot_cortex", asked.jobs["plot_cortex"][0])["responses"][0]) as f:
         assert len(f["vertices"]) == units[WHOLE].n_voxels and "V1v" in f["rois"]
+    similarity = pd.read_csv(asked.path("tabulate_similarity", "similarity"))
+    assert set(similarity["roi"]) == {"V1v", WHOLE} and set(similarity["hemisphere"]) == {
+        "lh",
+        "rh",
+    }
+    assert similarity["value"].between(-1, 1).all()

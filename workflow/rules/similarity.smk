@@ -1,7 +1,7 @@
 rule measure_similarity:
     input:
         grams=at("extract_features", "grams"),
-        responses=at("prepare_responses", "responses"),
+        responses=at(RESPONSES, "responses"),
     output:
         rows="results/measure_similarity/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/similarity.csv",
     log:
@@ -43,8 +43,8 @@ rule tabulate_similarity:
     input:
         rows=at("measure_similarity", "rows", compared),
         networks=at("compare_networks", "rows", subjects),
-        responses=at("prepare_responses", "responses", regions),
-        splits=at("split_images", "split", regions),
+        responses=at(RESPONSES, "responses", regions),
+        splits=at("split_images", "split", subjects),
     output:
         similarity="results/tabulate_similarity/{version}/similarity.csv",
         networks="results/tabulate_similarity/{version}/similarity_networks.csv",

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cortune.artifacts import PathLike
+from cortune.data.rois import WHOLE
 from cortune.report.similarity import gains, rank_correlation
 from cortune.report.style import ordered_methods, ordered_rois
 from cortune.tuning.methods import UNTUNED
@@ -60,7 +61,8 @@ def opening(tables: Mapping[str, PathLike], config: Mapping[str, Any]) -> Openin
     if not {"protocol", "r_mean", "subject", "method", "ceiling_r_mean"} <= set(units):
         return None
     protocol = str(units["protocol"].iloc[0])
-    units = units[units["protocol"] == protocol]
+    # The vertices of ROIs are among those of the whole hemisphere, which would count them twice.
+    units = units[(units["protocol"] == protocol) & (units["roi"] != WHOLE)]
     return Opening(
         setting=_setting(units, config),
         rows=list(_rows(units, found.get("comparison.csv", pd.DataFrame()))),

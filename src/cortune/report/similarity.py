@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from cortune.address import Address
 from cortune.artifacts import PathLike, hdf5_reader, save_figure, write_csv
 from cortune.data.prepare import read_responses
+from cortune.data.rois import WHOLE
 from cortune.data.splits import read_split
 from cortune.encoding.stages import open_inputs
 from cortune.errors import InputError
@@ -161,7 +162,8 @@ def _check_images(path: PathLike, n_images: int) -> None:
 def tabulate_similarity(
     parts: Sequence[str],
     networks: Sequence[str],
-    responses: Mapping[str, str],
+    responses: Sequence[str],
+    splits: Sequence[str],
     outputs: Tables,
     provenance: Provenance,
 ) -> None:
@@ -173,17 +175,16 @@ def tabulate_similarity(
         Of :func:`measure_similarity`, each at its address.
     networks : sequence of str
         Of :func:`compare_networks`, each at its subject's.
-    responses : mapping of str to str
-        Prepared responses of every hemisphere, at their addresses, each with the split.
+    responses, splits : sequence of str
+        Prepared responses of every hemisphere and the split of every subject, at their addresses.
     outputs : Tables
     provenance : Provenance
     """
     found = [pd.read_csv(path).assign(**Address.parse(path).label) for path in parts]
     table = over_replicates(pd.concat(found), _KEYS, "value", "value_sd_replicates")
-    units = table[_UNIT].drop_duplicates().itertuples(index=False)
-    ceilings = pd.DataFrame(
-        _ceilings(list(units), responses), columns=[*_UNIT, "measure", "ceiling"]
-    )
+    units = list(table[_UNIT].drop_duplicates().itertuples(index=False))
+    rows = _ceilings(units, responses, splits)
+    ceilings = pd.DataFrame(rows, columns=[*_UNIT, "measure", "ceiling"])
     table = table.merge(ceilings, on=[*_UNIT, "measure"], how="left")
     write_csv(outputs.similarity, table[_COLUMNS], provenance)
     pairs = [pd.read_csv(path).assign(**Address.parse(path).own) for path in networks]
@@ -191,18 +192,23 @@ def tabulate_similarity(
     write_csv(outputs.networks, pd.concat(pairs)[columns], provenance)
 
 
-def _ceilings(units: list[Any], responses: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
+def _ceilings(
+    units: list[Any], responses: Sequence[str], splits: Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
     """Yield unit, measure and ceiling, over the test images that all subjects of an ROI saw."""
-    places = {path: Address.parse(path) for path in responses}
-    files = {(at.dataset, at.subject, at.hemisphere): path for path, at in places.items()}
+    sets = {(at.dataset, at.subject): path for path in splits for at in [Address.parse(path)]}
+    files = {}
+    for path in responses:
+        at = Address.parse(path)
+        files[at.dataset, at.subject, at.hemisphere, "/prepare_whole/" in path] = path
     by_region: dict[tuple[str, ...], list[Any]] = {}
     for unit in units:
         by_region.setdefault((unit.dataset, unit.hemisphere, unit.roi), []).append(unit)
     for members in by_region.values():
         read = {}
         for unit in members:
-            path = files[unit.dataset, unit.subject, unit.hemisphere]
-            split = read_split(responses[path])
+            split = read_split(sets[unit.dataset, unit.subject])
+            path = files[unit.dataset, unit.subject, unit.hemisphere, unit.roi == WHOLE]
             values = read_responses(path, unit.roi)
             read[unit] = {
                 identity: row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cortune.address import OF_NETWORK, Address
-from cortune.stages.declare import From, Output, figure, stage, table
+from cortune.address import OF_NETWORK, UNIT, Address
+from cortune.stages.declare import RESPONSES, From, Output, figure, stage, table
 from cortune.stages.encoding import ENCODING_TABLE
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ def of_subject(project: Project, address: Address) -> list[Address]:
 
 
 def regions(project: Project, address: Address) -> Iterable[Address]:
-    """Return the hemispheres whose responses are compared between subjects."""
-    found = (each.only("dataset", "subject", "hemisphere") for each in compared(project, address))
-    return dict.fromkeys(found)
+    """Return the units whose responses are compared between subjects."""
+    return dict.fromkeys(each.only(*UNIT) for each in compared(project, address))
 
 
 def subjects(project: Project, address: Address) -> Iterable[Address]:
@@ -50,7 +49,7 @@ def _any(project: Project) -> bool:
     reads=("seed", "similarity.layers", "similarity.n_bootstrap"),
     inputs={
         "grams": From("extract_features", "grams"),
-        "responses": From("prepare_responses", "responses"),
+        "responses": From(RESPONSES, "responses"),
     },
     outputs={
         "rows": Output(
@@ -108,8 +107,8 @@ def compare_networks(job: Job) -> None:
     inputs={
         "rows": From("measure_similarity", "rows", compared),
         "networks": From("compare_networks", "rows", subjects),
-        "responses": From("prepare_responses", "responses", regions),
-        "splits": From("split_images", "split", regions),
+        "responses": From(RESPONSES, "responses", regions),
+        "splits": From("split_images", "split", subjects),
     },
     outputs={
         "similarity": table("similarity.csv", "Similarity"),
@@ -124,7 +123,8 @@ def tabulate_similarity(job: Job) -> None:
     tabulate(
         job.inputs("rows"),
         job.inputs("networks"),
-        dict(zip(job.inputs("responses"), job.inputs("splits"), strict=True)),
+        job.inputs("responses"),
+        job.inputs("splits"),
         job.output,
         job.provenance(),
     )
