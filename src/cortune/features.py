@@ -63,6 +63,12 @@ class Space:
     scratch: float = 100e9
     folder: PathLike | None = None
 
+    def beside(self, path: PathLike) -> Space:
+        """Return the same beside a result, in whose folder, made here, the file will lie."""
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        return replace(self, folder=folder)
+
     def passes(self, n_images: int, widths: Iterable[int]) -> list[int]:
         """Return the bytes of features that each pass over the images keeps."""
         return [sum(_size(n_images, each) for each in one) for one in self.parts(n_images, widths)]
@@ -365,8 +371,6 @@ def extract_features(
     saved = load_network(network, base)
     layers = choose_layers(saved.backbone, layers)
     assert_disjoint(saved.tuned_on, images.marks("test", "fit"), f"{network} and the test images")
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
     found = extract_products(
         saved.backbone,
         layers,
@@ -375,7 +379,7 @@ def extract_features(
         runtime,
         batch_size=batch_size,
         tokens=tokens,
-        space=replace(space or Space(), folder=folder),
+        space=(space or Space()).beside(path),
     )
     needs = 4 * len(layers) * len(images) ** 2
     with hdf5_writer(path, provenance, needs=needs) as file:

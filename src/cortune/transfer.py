@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,8 +137,7 @@ def transfer_network(
             saved.tuned_on, seen.marks(*kept), f"{network} and the test images of {target.subject}"
         )
     union = _Union(images)
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
+    space = (space or Space()).beside(path)
     products = extract_products(
         saved.backbone,
         layers,
@@ -148,13 +146,13 @@ def transfer_network(
         runtime,
         batch_size=batch_size,
         tokens=tokens,
-        space=replace(space or Space(), folder=folder),
+        space=space,
         groups=union.groups,
     )
     # All targets' Grams of all layers do not fit into memory either.
     with (
         hdf5_writer(path, provenance) as file,
-        tempfile.TemporaryFile(dir=folder) as scratch,
+        tempfile.TemporaryFile(dir=space.folder) as scratch,
         h5py.File(scratch, "w") as grams,
     ):
         for layer, found in products:

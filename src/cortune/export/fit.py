@@ -120,8 +120,6 @@ def fit_encoder(
         own = images.marks(*np.unique(images.sets))
         assert_disjoint(saved.tuned_on, own, f"{network} and the images of its map")
     layers = choose_layers(saved.backbone, layers)
-    folder = Path(maps).parent
-    folder.mkdir(parents=True, exist_ok=True)
     products = extract_products(
         saved.backbone,
         layers,
@@ -130,7 +128,7 @@ def fit_encoder(
         runtime,
         batch_size=batch_size,
         tokens=tokens,
-        space=replace(space or Space(), folder=folder),
+        space=(space or Space()).beside(maps),
     )
     # In the precision of the features' products, which tells components from rounding.
     grams = {layer: each.gram.astype(np.float32) for layer, (each,) in products}
