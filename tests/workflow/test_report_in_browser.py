@@ -71,15 +71,19 @@ window.addEventListener("load", async () => {
   };
   const sweep = async scene => {
     const canvas = document.querySelector(`#${scene} canvas`), box = canvas.getBoundingClientRect();
-    for (let k = 1; k < 10; k++) {
-      canvas.dispatchEvent(new MouseEvent("mousemove", { bubbles: true,
-        clientX: box.x + box.width * k / 10, clientY: box.y + box.height / 2 }));
-      await wait(60);
+    for (const share of [.25, .4, .6, .75]) {
+      const before = found.notes.length;
+      // Software draws slowly: the pointer stays until something is picked, if anything is there.
+      for (let k = 0; k < 8 && found.notes.length === before; k++) {
+        canvas.dispatchEvent(new MouseEvent("mousemove", { bubbles: true,
+          clientX: box.x + box.width * share + k % 3, clientY: box.y + box.height / 2 }));
+        await wait(150);
+      }
     }
   };
   plot.on("plotly_hover", event => found.notes.push(event.points[0].text));
   await wait(1000);
-  await sweep("scene");
+  for (let k = 0; k < 8 && new Set(found.notes).size < 2; k++) await sweep("scene");
   await press(0, "noise ceiling (r)");
   found.bar = plot.layout.coloraxis.colorbar.title.text;
   await press(1, "flat");
@@ -100,7 +104,7 @@ def browse(page, tmp_path):
         *("--headless", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
         *("--host-resolver-rules=MAP * ~NOTFOUND", "--no-first-run", "--dump-dom"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-        *("--enable-logging=stderr", "--virtual-time-budget=12000", "--window-size=1400,900"),
+        *("--enable-logging=stderr", "--virtual-time-budget=60000", "--window-size=1400,900"),
         f"--user-data-dir={tmp_path / 'profile'}",
     )
     done = subprocess.run(
@@ -141,7 +145,11 @@ def test_the_cortex_turns_and_names_what_is_under_the_pointer(tmp_path):
         "r, contrastive": {side: np.full(10_242, 0.25) for side in SIDES},
         "noise ceiling (r)": {side: np.full(10_242, 0.5) for side in SIDES},
     }
-    rois = {"lh": {"V1v": np.arange(10_242)}, "rh": {}}
+    from nilearn.datasets import load_fsaverage
+
+    # The pointer goes from front to back.
+    mesh = load_fsaverage("fsaverage5")["inflated"].parts["left"]
+    rois = {side: {"V1v": np.flatnonzero(mesh.coordinates[:, 1] < 0)} for side in SIDES}
     text = interactive_page(maps, rois, "maps")
     page = tmp_path / "cortex.html"
     page.write_text(text.replace("</body>", POINTER + "</body>"))
@@ -149,8 +157,7 @@ def test_the_cortex_turns_and_names_what_is_under_the_pointer(tmp_path):
     assert [line for line in console if "willReadFrequently" not in line] == []
     found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', unescape(dom))[1])
     values = "<br>r: 0.250<br>noise ceiling (r): 0.500"
-    assert f"V1v{values}" in found["notes"]
-    assert set(found["notes"]) <= {f"V1v{values}", f"outside the ROIs{values}"}
+    assert set(found["notes"]) == {f"V1v{values}", f"outside the ROIs{values}"}
     assert found["bar"] == "noise ceiling (r)"
     assert found["visible"][:4] == found["visible"][4:8] == [False, False, True, True]
 
