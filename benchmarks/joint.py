@@ -73,7 +73,8 @@ def measure(seed: int, methods: list[str], joint: dict[str, object]) -> pd.DataF
     log = Path("seconds.json")
     took = json.loads(log.read_text()) if log.exists() else {}
     needed = ("simulate_dataset", "prepare_images", "prepare_responses", "split_images",
-              "pretrain_backbone", *TUNES, "extract_features", "encode_roi")  # fmt: skip
+              "pretrain_backbone", *TUNES, "extract_features",
+              "decompose_features", "encode_roi")  # fmt: skip
     seconds: dict[tuple[str, str], float] = {}
     sizes: dict[str, int] = {}
     for name, addresses in found.jobs.items():

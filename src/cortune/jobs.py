@@ -119,6 +119,11 @@ class Job:
         inside = Path(path).relative_to(self.results)
         return Path(self.results, "scratch", inside).with_suffix(".checkpoint")
 
+    @property
+    def array_device(self) -> str | None:
+        """The torch device that encoding models are fitted on; None is NumPy, the CPU."""
+        return _array_device(self.config.device)
+
     def encoding_settings(self) -> EncodingSettings:
         """Return what an encoding model is under the job's configuration."""
         from cortune.encoding import Settings
@@ -128,7 +133,7 @@ class Job:
             alphas=encoding.alphas.values(),
             n_components=encoding.n_components,
             seed=self.config.seed,
-            device=_array_device(self.config.device),
+            device=self.array_device,
             memory=encoding.memory_gb * 1e9,
         )
 

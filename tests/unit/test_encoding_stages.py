@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from algonauts_tree import write_tree
@@ -9,8 +11,11 @@ from algonauts_tree import write_tree
 from cortune.artifacts import hdf5_writer
 from cortune.data import open_dataset, prepare_images, prepare_responses, split_images
 from cortune.data.images import Framing, read_index
+from cortune.data.splits import SETS
 from cortune.data.units import load_images, load_unit
 from cortune.encoding import Settings, read_encoding
+from cortune.encoding.components import decompose_features, n_bytes
+from cortune.encoding.protocols import plans_of
 from cortune.encoding.stages import encode_roi
 from cortune.errors import InputError, LeakageError
 from cortune.versions import Provenance
@@ -52,16 +57,17 @@ def write_grams(path, prepared, sets=("test",), tuned_on=(), spoil=False):
     return features
 
 
-def encode(grams, prepared, out, protocols=("heldout_cv",)):
+def encode(grams, prepared, out, protocols=("heldout_cv",), components=None, settings=SETTINGS):
     encode_roi(
         grams,
         prepared.responses,
         "V1v",
         out,
         PROVENANCE,
-        SETTINGS,
+        settings,
         protocols=protocols,
         n_folds=4,
+        components=components,
     )
 
 
@@ -73,8 +79,6 @@ def test_rows_of_images_and_responses_are_matched_by_identity(prepared, tmp_path
     write_grams(tmp_path / "g.h5", prepared)
     images = load_images(prepared, "test")
     order = [list(np.array(unit.images.identities)[test]).index(i) for i in images.identities]
-    import h5py
-
     with h5py.File(tmp_path / "g.h5", "a") as file:
         del file["layers/fc"]
         file["layers/fc"] = (features[order] @ features[order].T).astype(np.float32)
@@ -120,3 +124,34 @@ def test_unknown_roi_is_named(prepared, tmp_path):
             tmp_path / "g.h5", prepared.responses, "V9", tmp_path / "e.h5", PROVENANCE, SETTINGS,
             protocols=["heldout_cv"], n_folds=4,
         )  # fmt: skip
+
+
+def test_components_decomposed_once_give_the_same_bytes(prepared, tmp_path):
+    """And with them no Gram matrix is read: it may be anything."""
+    grams, components = tmp_path / "g.h5", tmp_path / "c.h5"
+    write_grams(grams, prepared, sets=())
+    protocols = ("heldout_cv", "published", "tune_test")
+    decompose_features(
+        grams, components, PROVENANCE, protocols=protocols, n_folds=4, n_components=15, seed=0
+    )
+    settings = replace(SETTINGS, n_components=15)
+    encode(grams, prepared, tmp_path / "here.h5", protocols, settings=settings)
+    with h5py.File(grams, "a") as file:
+        file["layers/fc"][:] = np.nan
+    encode(grams, prepared, tmp_path / "given.h5", protocols, components, settings)
+    assert (tmp_path / "here.h5").read_bytes() == (tmp_path / "given.h5").read_bytes()
+    sets = {name: load_images(prepared).sets == name for name in SETS}
+    arrays = n_bytes(plans_of(protocols, sets, 4, 0), 15)
+    assert arrays < components.stat().st_size < 2 * arrays + 50_000
+
+
+def test_grams_that_cannot_be_decomposed_leave_nothing(prepared, tmp_path):
+    write_grams(tmp_path / "g.h5", prepared)
+    with h5py.File(tmp_path / "g.h5", "a") as file:
+        file["layers/fc"][0, 0] = np.inf
+    with pytest.raises(InputError, match="Gram of fc"):
+        decompose_features(
+            tmp_path / "g.h5", tmp_path / "c.h5", PROVENANCE,
+            protocols=["heldout_cv"], n_folds=4, n_components=15, seed=0,
+        )  # fmt: skip
+    assert not (tmp_path / "c.h5").exists()

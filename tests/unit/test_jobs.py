@@ -70,8 +70,8 @@ def test_provenance_says_what_the_version_covers():
     known = project_of()
     assert provenance["version"] == known.version("encode_roi", UNIT)
     assert provenance["inputs"] == {
-        "extract_features": known.version("extract_features", UNIT),
-        "prepare_responses": known.version("prepare_responses", UNIT),
+        stage: known.version(stage, UNIT)
+        for stage in ("extract_features", "decompose_features", "prepare_responses")
     }
     assert provenance["config"]["encoding.folds"] == 5
     assert provenance["raw"] == {"a": "b"} and provenance["notes"] == {"device": "cpu"}

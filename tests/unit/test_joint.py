@@ -82,6 +82,22 @@ def test_images_pass_a_joint_network_once():
     }  # fmt: skip
 
 
+def test_a_network_of_several_rois_is_decomposed_once_for_all_of_them():
+    found = project()
+    given = {
+        method: {
+            path
+            for address in found.addresses([method])
+            for path in found.inputs("encode_roi", address)["components"]
+        }
+        for method in METHODS
+    }
+    assert {method: len(paths) for method, paths in given.items()} == {
+        "untuned": 2, "contrastive_plus": 0, "joint": 2, "joint_hemisphere": 4, "joint_pooled": 2,
+    }  # fmt: skip
+    assert sum(map(len, given.values())) == len(found.jobs["decompose_features"])
+
+
 def test_transfer_is_tried_on_every_region_of_others():
     found = project()
     joint = [a for a in found.subject_transfers() if a.method == "joint"]

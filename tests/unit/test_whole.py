@@ -66,7 +66,8 @@ def test_every_vertex_is_encoded_as_its_roi_is(tmp_path, monkeypatch):
         similarity={"n_bootstrap": 50},
     )
     stages = ("simulate_dataset", "prepare_images", "prepare_responses", "prepare_whole")
-    stages += ("split_images", "prepare_backbone", "extract_features", "encode_roi")
+    stages += ("split_images", "prepare_backbone", "extract_features")
+    stages += ("decompose_features", "encode_roi")
     similar = ("measure_similarity", "compare_networks", "tabulate_similarity", "plot_similarity")
     for stage in (*stages, "tabulate_encoding", "plot_cortex", *similar):
         for address in asked.jobs[stage]:

@@ -164,7 +164,9 @@ def test_one_changed_setting(newcomer, own_folder):
     planned = next(text for command, text in outputs.items() if "--dry-run" in command)
     rules = set(re.findall(r"^([a-z_]+) +\d+$", planned, flags=re.MULTILINE)) & set(STAGES)
     assert "encode_roi" in rules
-    assert all(re.match("encode_roi|tabulate|plot|bound|publish", rule) for rule in rules), rules
+    assert all(
+        re.match("decompose|encode_roi|tabulate|plot|bound|publish", rule) for rule in rules
+    ), rules
     assert newcomer.made("tune_network", "network.safetensors") == networks
     assert len(newcomer.made("encode_roi", "encoding.h5")) == len(encodings) + 4
     assert "encoding.folds: 3, now 4" in printed(outputs, "cortune versions")

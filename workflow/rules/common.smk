@@ -9,7 +9,7 @@ from cortune.errors import CortuneError
 from cortune.planning import Planning, timeless
 from cortune.project import Project
 from cortune.stages import BACKBONE, NETWORK, RESPONSES, From
-from cortune.stages.encoding import curves, encoded, responses
+from cortune.stages.encoding import curves, decomposed, encoded, responses
 from cortune.stages.export import exported, hemispheres
 from cortune.stages.information import embedding
 from cortune.stages.networks import pool, tuned

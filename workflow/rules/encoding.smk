@@ -1,7 +1,28 @@
+rule decompose_features:
+    input:
+        grams=at("extract_features", "grams"),
+    output:
+        components="results/decompose_features/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/components.h5",
+    log:
+        "results/logs/decompose_features/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.log",
+    benchmark:
+        "results/benchmarks/decompose_features/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(60),
+    message:
+        "Decomposing the features of {wildcards.subject} ({wildcards.method}) for all ROIs"
+    script:
+        "../scripts/decompose_features.py"
+
+
 rule encode_roi:
     input:
         grams=at("extract_features", "grams"),
         responses=at(RESPONSES, "responses"),
+        components=at("decompose_features", "components", decomposed),
     output:
         encoding="results/encode_roi/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/roi-{roi}/method-{method}/rep-{replicate}/encoding.h5",
     log:

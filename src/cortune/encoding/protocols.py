@@ -4,14 +4,15 @@ A unit is the responses of one ROI of one subject's hemisphere, predicted from o
 network. Layers are the outermost loop, so the Gram of a single layer is in memory at a
 time; within a layer every set of fit images is decomposed once, whatever the number of
 targets, penalties and protocols that use it; targets are taken in blocks that fit the
-memory allowed.
+memory allowed. Decompositions may also be given: those of a network that serves several
+ROIs are made once (:mod:`cortune.encoding.components`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -23,10 +24,21 @@ from cortune.encoding import folds
 from cortune.encoding.folds import PROTOCOLS, Images, Plan, Sets, Split
 from cortune.encoding.intervals import doubled_share, influences, r_interval
 from cortune.encoding.results import NO_LAYER, UnitEncoding
-from cortune.encoding.ridge import predict, principal_components, project, rotate, score_alphas
+from cortune.encoding.ridge import (
+    Factor,
+    norm_factor,
+    predict,
+    principal_components,
+    project,
+    rotate,
+    score_alphas,
+)
 from cortune.encoding.scores import Floats, Ints, best, mean_over_targets, standardise
 from cortune.errors import InputError
 from cortune.seeds import rng
+
+LARGEST_BLOCK = 1024
+"""Targets at once; more are slower, for their arrays leave the processor's caches."""
 
 Grams = Mapping[str, Any]
 Name = TypeVar("Name")
@@ -80,6 +92,7 @@ def encode_unit(
     n_folds: int = 5,
     noise_ceiling: Floats | None = None,
     vertices: Ints | None = None,
+    models: Models | None = None,
 ) -> dict[str, UnitEncoding]:
     """Score every layer of one network against one ROI, under several protocols.
 
@@ -103,6 +116,8 @@ def encode_unit(
         Share of variance; NaN, or absent, where unknown.
     vertices : array of shape (n_targets,), optional
         Positions of the targets in the hemisphere.
+    models : callable, optional
+        Gives what :func:`decompose_gram` made of a layer's Gram, which is then not read.
 
     Returns
     -------
@@ -116,6 +131,14 @@ def encode_unit(
     LeakageError
         If sets share images.
     """
+    plans = plans_of(protocols, sets, n_folds, settings.seed)
+    return encode(
+        grams, Y, plans, settings, noise_ceiling=noise_ceiling, vertices=vertices, models=models
+    )
+
+
+def plans_of(protocols: Sequence[str], sets: Sets, n_folds: int, seed: int) -> dict[str, Plan]:
+    """Return the plan of each protocol; errors as in :func:`encode_unit`."""
     for name in protocols:
         if name not in PROTOCOLS:
             raise InputError(
@@ -124,8 +147,7 @@ def encode_unit(
                 f"some of {', '.join(PROTOCOLS)}",
                 "Correct the name in the configuration.",
             )
-    plans = {name: PROTOCOLS[name](sets, n_folds, settings.seed) for name in protocols}
-    return encode(grams, Y, plans, settings, noise_ceiling=noise_ceiling, vertices=vertices)
+    return {name: PROTOCOLS[name](sets, n_folds, seed) for name in protocols}
 
 
 def size_curve(
@@ -176,6 +198,7 @@ def encode(
     *,
     noise_ceiling: Floats | None = None,
     vertices: Ints | None = None,
+    models: Models | None = None,
 ) -> dict[Name, UnitEncoding]:
     """Carry out several plans together, sharing every decomposition they share.
 
@@ -185,8 +208,13 @@ def encode(
     Y = checked_responses(Y)
     _check_images(plans.values(), Y.shape[0])
     run = _Run(plans, settings, len(grams), Y)
+
+    def made(layer: str) -> dict[Images, Model]:
+        gram = checked_gram(layer, grams[layer], Y.shape[0])
+        return decompose_gram(gram, plans.values(), settings.n_components, settings.device)
+
     for index, layer in enumerate(grams):
-        run.add_layer(index, checked_gram(layer, grams[layer], Y.shape[0]))
+        run.add_layer(index, (models or made)(layer))
         _log.info("layer %s scored (%d of %d)", layer, index + 1, len(grams))
     n_targets = Y.shape[1]
     unknown = np.full(n_targets, np.nan, dtype=np.float32)
@@ -201,7 +229,7 @@ def encode(
 
 
 @dataclass(frozen=True)
-class _Model:
+class Model:
     """A decomposed set of fit images and the scores of the sets it predicts.
 
     `scores` holds for each scored set its scores on the components, less their mean:
@@ -211,6 +239,57 @@ class _Model:
     axes: Array
     eigenvalues: Array
     scores: dict[Images, Array]
+
+
+Models = Callable[[str], dict[Images, Model]]
+"""Gives those of a layer, by the images fitted."""
+
+
+def decompose_gram(
+    gram: Array, plans: Iterable[Plan], n_components: int, device: str | None
+) -> dict[Images, Model]:
+    """Decompose a layer's Gram for every distinct set of fit images of some plans.
+
+    Parameters
+    ----------
+    gram : array of shape (n_images, n_images)
+        As :func:`checked_gram` returns it.
+    plans : iterable of Plan
+    n_components, device
+        As in :class:`Settings`.
+    """
+    fitted = _scored(plans)
+    images = sorted({i for fit, scored in fitted.items() for s in (fit, *scored) for i in s})
+    if len(images) < gram.shape[0]:
+        gram = gram[np.ix_(images, images)]
+    gram = to_array(gram, device)
+    xp = array_namespace(gram)
+
+    def place(members: Images) -> Array:
+        return to_array(np.searchsorted(images, members), device)
+
+    models = {}
+    for fit in sorted(fitted):
+        columns = xp.take(gram, place(fit), axis=1)
+        components = principal_components(xp.take(columns, place(fit), axis=0), n_components)
+        scores = {}
+        for score in sorted(fitted[fit]):
+            projected = project(components, xp.take(columns, place(score), axis=0))
+            scores[score] = xp.astype(projected - xp.mean(projected, axis=0), xp.float32)
+        models[fit] = Model(
+            axes=xp.astype(components.axes, xp.float32, copy=True),
+            eigenvalues=components.eigenvalues,
+            scores=scores,
+        )
+    return models
+
+
+def _scored(plans: Iterable[Plan]) -> dict[Images, set[Images]]:
+    """Return what models on each distinct set of fit images predict."""
+    found: dict[Images, set[Images]] = {}
+    for split in set[Split]().union(*(plan.splits for plan in plans)):
+        found.setdefault(split.fit, set()).add(split.score)
+    return found
 
 
 class _Run(Generic[Name]):
@@ -224,50 +303,28 @@ class _Run(Generic[Name]):
         self.Y = Y
         self.alphas = np.asarray(settings.alphas, dtype=np.float64)
         self.tables = {name: _Table(plan, n_layers, Y.shape[1]) for name, plan in plans.items()}
-        self.scored: dict[Images, set[Images]] = {}
-        for split in set[Split]().union(*(plan.splits for plan in plans.values())):
-            self.scored.setdefault(split.fit, set()).add(split.score)
+        self.scored = _scored(plans.values())
 
-    def add_layer(self, layer: int, gram: Array) -> None:
-        """Decompose one layer's Gram and score it, block of targets by block."""
-        models = self._decompose(gram)
+    def add_layer(self, layer: int, models: Mapping[Images, Model]) -> None:
+        """Score one layer, block of targets by block."""
+        factors = {
+            Split(fit, score): norm_factor(scores)
+            for fit, model in models.items()
+            for score, scores in model.scores.items()
+        }
         for block in self._blocks():
-            self._score_block(layer, models, block)
+            self._score_block(layer, models, factors, block)
 
     def _to_device(self, values: Any) -> Array:
         return to_array(values, self.settings.device)
 
-    def _decompose(self, gram: Array) -> dict[Images, _Model]:
-        """Decompose a layer's Gram for every distinct set of fit images."""
-        images = sorted(
-            {i for fit, scored in self.scored.items() for s in (fit, *scored) for i in s}
-        )
-        if len(images) < gram.shape[0]:
-            gram = gram[np.ix_(images, images)]
-        gram = self._to_device(gram)
-        xp = array_namespace(gram)
-
-        def place(members: Images) -> Array:
-            return self._to_device(np.searchsorted(images, members))
-
-        models = {}
-        for fit in sorted(self.scored):
-            columns = xp.take(gram, place(fit), axis=1)
-            components = principal_components(
-                xp.take(columns, place(fit), axis=0), self.settings.n_components
-            )
-            scores = {}
-            for score in sorted(self.scored[fit]):
-                projected = project(components, xp.take(columns, place(score), axis=0))
-                scores[score] = xp.astype(projected - xp.mean(projected, axis=0), xp.float32)
-            models[fit] = _Model(
-                axes=xp.astype(components.axes, xp.float32, copy=True),
-                eigenvalues=components.eigenvalues,
-                scores=scores,
-            )
-        return models
-
-    def _score_block(self, layer: int, models: Mapping[Images, _Model], block: slice) -> None:
+    def _score_block(
+        self,
+        layer: int,
+        models: Mapping[Images, Model],
+        factors: Mapping[Split, Factor],
+        block: slice,
+    ) -> None:
         """Fit and score every model for one block of targets, then choose for every plan."""
         Y = self._to_device(self.Y[:, block])
         xp = array_namespace(Y)
@@ -283,8 +340,12 @@ class _Run(Generic[Name]):
         for fit, model in models.items():
             turned = rotate(model.axes, responses(fit))
             for score, scores in model.scores.items():
-                found = score_alphas(scores, model.eigenvalues, turned, truth[score], penalties)
-                r[Split(fit, score)] = to_numpy(found)
+                split = Split(fit, score)
+                r[split] = to_numpy(
+                    score_alphas(
+                        scores, model.eigenvalues, turned, truth[score], penalties, factors[split]
+                    )
+                )
             rotated[fit] = turned
         for name, plan in self.plans.items():
             # NaN for a voxel that is constant in any fold: no r, no part in the interval.
@@ -308,7 +369,7 @@ class _Run(Generic[Name]):
                 )
 
     def _influences(
-        self, truth: Array, model: _Model, score: Images, rotated: Array, alpha: Floats
+        self, truth: Array, model: Model, score: Images, rotated: Array, alpha: Floats
     ) -> Floats:
         """Return influences on the r of predictions, each target with its own penalty."""
         penalty = self._to_device(alpha)
@@ -321,14 +382,14 @@ class _Run(Generic[Name]):
         scored = [score for scores in self.scored.values() for score in scores]
         k = min(self.settings.n_components, largest_fit)
         per_target = 4 * (
-            (len(self.scored) + 3) * k  # rotated targets kept; weights while scoring
+            (len(self.scored) + 5) * k  # rotated targets kept; weights and products while scoring
             + 4 * largest_fit  # responses and their centring, float64 for a moment
             + 3 * sum(map(len, set(scored)))  # standardised responses
             + 6 * max(map(len, scored))  # predictions
             + len(scored) * self.alphas.size
         )
         n_targets = self.Y.shape[1]
-        size = max(1, int(self.settings.memory // per_target))
+        size = max(1, min(LARGEST_BLOCK, int(self.settings.memory // per_target)))
         for start in range(0, n_targets, size):
             yield slice(start, min(start + size, n_targets))
 

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace
 
 from cortune.arrays import Array
-from cortune.encoding.scores import pearson_r, varies
+from cortune.encoding.scores import varies
+
+_FACTOR_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,9 @@ def rotate(axes: Array, Y: Array) -> Array:
         Zero where a target is constant.
     """
     xp = array_namespace(Y)
-    mean = xp.mean(xp.astype(Y, xp.float64), axis=0)
-    centred = xp.where(varies(Y), Y - xp.astype(mean, Y.dtype), xp.zeros_like(Y))
-    return axes.T @ centred
+    mean = xp.sum(Y, axis=0, dtype=xp.float64) / Y.shape[0]
+    rotated = axes.T @ (Y - xp.astype(mean, Y.dtype))
+    return xp.where(varies(Y), rotated, xp.zeros_like(rotated[:1, :]))
 
 
 def predict(scores: Array, eigenvalues: Array, rotated: Array, alpha: Array) -> Array:
@@ -153,10 +155,44 @@ def predict(scores: Array, eigenvalues: Array, rotated: Array, alpha: Array) -> 
     return scores @ weights
 
 
+Factor = list[tuple[int, Array]]
+"""Blocks of rows of a matrix, each without the columns, so many, in which it is zero."""
+
+
+def norm_factor(scores: Array) -> Factor:
+    r"""Return a matrix R with :math:`R^\top R = S^\top S`, for the norms of predictions.
+
+    Where there are more images than components it is the triangular one of :math:`S = QR`,
+    which takes fewer products: :math:`\|S w\| = \|R w\|`.
+
+    Parameters
+    ----------
+    scores : array of shape (n_images, k)
+        From :func:`project`, less the mean of each column.
+    """
+    xp = array_namespace(scores)
+    k = scores.shape[1]
+    if scores.shape[0] <= k or k == 0:
+        return [(0, scores)]
+    factor = xp.astype(xp.linalg.qr(xp.astype(scores, xp.float64))[1], scores.dtype)
+    return [
+        (start, xp.astype(factor[start : start + _FACTOR_ROWS, start:], scores.dtype, copy=True))
+        for start in range(0, k, _FACTOR_ROWS)
+    ]
+
+
 def score_alphas(
-    scores: Array, eigenvalues: Array, rotated: Array, Y: Array, alphas: Array
+    scores: Array,
+    eigenvalues: Array,
+    rotated: Array,
+    Y: Array,
+    alphas: Array,
+    factor: Factor | None = None,
 ) -> Array:
-    """Return Pearson r of every target's prediction, for every penalty.
+    r"""Return Pearson r of every target's prediction, for every penalty.
+
+    With weights w of a target and penalty, :math:`r = y^\top S w / \|S w\|`. All numerators
+    follow from one product, :math:`S^\top Y`; each penalty takes one more for its norms.
 
     Parameters
     ----------
@@ -167,6 +203,8 @@ def score_alphas(
     Y : array of shape (n_images, n_targets)
         Held-out responses, standardised (:func:`cortune.encoding.scores.standardise`).
     alphas : array of shape (n_alphas,), float64
+    factor : Factor, optional
+        What :func:`norm_factor` returns of the scores.
 
     Returns
     -------
@@ -181,9 +219,15 @@ def score_alphas(
     rotated = rotated / xp.where(norm > 0, norm, 1.0)
     shrinkage = _shrinkage(eigenvalues, alphas)
     shrinkage = xp.astype(shrinkage / xp.max(shrinkage, axis=0), rotated.dtype)
-    return xp.stack(
-        [pearson_r(Y, scores @ (shrinkage[:, a : a + 1] * rotated)) for a in range(alphas.shape[0])]
-    )
+    factor = factor or norm_factor(scores)
+    covariance = shrinkage.T @ ((scores.T @ Y) * rotated)
+    square = xp.zeros_like(covariance)
+    for number in range(alphas.shape[0]):
+        weights = shrinkage[:, number : number + 1] * rotated
+        for start, rows in factor:
+            part = rows @ weights[start:, :]
+            square[number, :] += xp.sum(part * part, axis=0)
+    return xp.clip(covariance / xp.sqrt(xp.where(square > 0, square, xp.nan)), -1.0, 1.0)
 
 
 def _shrinkage(eigenvalues: Array, alpha: Array) -> Array:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cortune.data.prepare import read_responses
 from cortune.data.records import Responses
 from cortune.data.splits import SETS, assert_disjoint
 from cortune.encoding.banded import ALL_LAYERS, AllLayersEncoding, encode_all_layers
+from cortune.encoding.components import read_components
 from cortune.encoding.protocols import Settings, encode_unit
 from cortune.encoding.results import UnitEncoding, write_encoding
 from cortune.errors import InputError
@@ -34,6 +36,7 @@ def encode_roi(
     protocols: Sequence[str],
     n_folds: int,
     n_iter: int = 30,
+    components: PathLike | None = None,
 ) -> None:
     """Fit, select and score the encoding models of one unit.
 
@@ -53,6 +56,9 @@ def encode_roi(
     n_folds : int
     n_iter : int
         Weightings of the layers that ``all_layers`` tries.
+    components : path, optional
+        The Gram matrices decomposed (:func:`cortune.encoding.components.decompose_features`);
+        by default they are decomposed here.
 
     Raises
     ------
@@ -73,7 +79,9 @@ def encode_roi(
         results: dict[str, UnitEncoding] = {}
         joint: AllLayersEncoding | None = None
         if single:
-            results = encode_unit(*unit, protocols=single, **options)
+            with hdf5_reader(components) if components else nullcontext() as file:
+                models = partial(read_components, file, device=settings.device) if file else None
+                results = encode_unit(*unit, protocols=single, models=models, **options)
         if ALL_LAYERS in protocols:
             joint = encode_all_layers(*unit, n_iter=n_iter, **options)
             results[ALL_LAYERS] = joint.encoding

@@ -15,6 +15,7 @@ from cortune.features import Space
 from cortune.plan.backbone import Shape
 from cortune.probes import list_images
 from cortune.project import Project
+from cortune.stages.encoding import decomposed
 from cortune.stages.export import units
 from cortune.stages.probes import probe_spec
 from cortune.stages.simulate import SHARED
@@ -208,9 +209,31 @@ class Count:
             passes=len(kept),
         )
 
+    def decompose_features(self, place: Address) -> Work:
+        """Decompositions of all folds and layers, kept in float32."""
+        n, most = self.n_test(place), self.config.encoding.n_components
+        kept = sum(4 * share * n * min(most, share * n) * number for share, number in self._fits)
+        disk = len(self.shape.layers) * kept
+        return Work(decompositions=self._decompositions(place, n), disk=disk)
+
     def encode_roi(self, place: Address) -> Work:
         """Fits of all folds and layers of one ROI."""
-        return self._encoding(place, self.n_test(place))
+        found = self._encoding(place, self.n_test(place))
+        return replace(found, decompositions=0.0) if decomposed(self.project, place) else found
+
+    @property
+    def _fits(self) -> list[tuple[float, int]]:
+        """Fits by the share of the images they are fitted on; protocols share those of folds."""
+        k = self.config.encoding.folds
+        inner = [(1 - 2 / k, comb(k, 2))] if "heldout_cv" in self.config.encoding.protocols else []
+        return [(1 - 1 / k, k), *inner]
+
+    def _decompositions(self, place: Address, n: float) -> float:
+        encoding = self.config.encoding
+        operations = sum(9 * (share * n) ** 3 * number for share, number in self._fits)
+        if "fit_test" in encoding.protocols:
+            operations += 9 * (encoding.folds + 1) * self.n_fit(place) ** 3
+        return len(self.shape.layers) * operations / 1e9
 
     def _encoding(self, place: Address, n: float) -> Work:
         """Return the work of encoding models that are fitted and scored on `n` images."""
@@ -218,22 +241,15 @@ class Count:
         sizes = self.project.roi_sizes(place.dataset, place.subject, place.hemisphere)
         n_voxels = sizes[place.roi]
         layers = len(self.shape.layers)
-        # Fits by the share of the images they are fitted on; protocols share those of folds.
-        fits = [(1 - 1 / k, k)]
-        if "heldout_cv" in encoding.protocols:
-            fits.append((1 - 2 / k, comb(k, 2)))
-        decompositions = sum(9 * (share * n) ** 3 * number for share, number in fits)
-        if "fit_test" in encoding.protocols:
-            decompositions += 9 * (k + 1) * self.n_fit(place) ** 3
         products = 0.0
-        for share, number in fits:
+        for share, number in self._fits:
             components = min(encoding.n_components, share * n)
             scored = n / k * (1 if share == 1 - 1 / k else 2) * (encoding.alphas.num + 1)
             products += 2 * number * components * n_voxels * (share * n + scored)
         rows = len(encoding.protocols) * n_voxels * (3 + 2 * layers)
         return Work(
             products=layers * products / 1e9,
-            decompositions=layers * decompositions / 1e9,
+            decompositions=self._decompositions(place, n),
             disk=4.0 * rows,
         )
 

@@ -11,7 +11,7 @@ from cortune.data.rois import WHOLE
 from cortune.fingerprints import Sources
 from cortune.stages.declare import BACKBONE, NETWORK, RESPONSES, From, Output, figure, stage, table
 from cortune.stages.prepare import IDENTITIES
-from cortune.tuning.methods import joined
+from cortune.tuning.methods import METHODS, joined
 
 if TYPE_CHECKING:
     from cortune.features import Space
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
     from cortune.project import Project
     from cortune.settings import Settings
 
-MODELS = (
-    "seed",
-    "encoding.n_components",
-    "encoding.alphas",
-    "encoding.folds",
-)
+FOLDS = ("seed", "encoding.n_components", "encoding.folds")
+MODELS = (*FOLDS, "encoding.alphas")
 """What decides an encoding model, beside features and responses."""
 ENCODING = {
     "@layers": "Names of the L layers.",
@@ -122,6 +118,50 @@ def extract_features(job: Job) -> None:
     )
 
 
+@stage(
+    number=1,
+    entities=OF_NETWORK,
+    normal=joined,
+    reads=(*FOLDS, "encoding.protocols"),
+    inputs={"grams": From("extract_features", "grams")},
+    outputs={
+        "components": Output(
+            "components.h5",
+            "principal components of a network that serves several ROIs, on the images of every "
+            "fold; a group per layer and set of images that models are fitted on.",
+            {
+                "layers/<layer>/<n>/fit": "(n) Positions of those images in the Gram matrices.",
+                "layers/<layer>/<n>/axes": "(n, k) float32, their directions.",
+                "layers/<layer>/<n>/eigenvalues": "(k) float64, descending.",
+                "layers/<layer>/<n>/score/<m>": "Positions of images that are predicted.",
+                "layers/<layer>/<n>/scores/<m>": "Their scores on the components, float32.",
+            },
+        )
+    },
+)
+def decompose_features(job: Job) -> None:
+    """Decompose the Gram matrices of a network once for all ROIs of a subject."""
+    from cortune.encoding.banded import ALL_LAYERS
+    from cortune.encoding.components import decompose_features as decompose
+
+    encoding = job.config.encoding
+    decompose(
+        job.input.grams,
+        job.output.components,
+        job.provenance(),
+        protocols=[name for name in encoding.protocols if name != ALL_LAYERS],
+        n_folds=encoding.folds,
+        n_components=encoding.n_components,
+        seed=job.config.seed,
+        device=job.array_device,
+    )
+
+
+def decomposed(project: Project, address: Address) -> list[Address]:
+    """Return what a network that serves several ROIs is decomposed as; nothing of others."""
+    return [address] if "roi" in METHODS[address.method].joins else []
+
+
 _FITTED = {
     "grams": From("extract_features", "grams"),
     "responses": From(RESPONSES, "responses"),
@@ -132,7 +172,7 @@ _FITTED = {
     number=2,
     entities=OF_NETWORK,
     reads=(*MODELS, "encoding.protocols", "encoding.all_layers"),
-    inputs=_FITTED,
+    inputs={**_FITTED, "components": From("decompose_features", "components", decomposed)},
     outputs={
         "encoding": Output(
             "encoding.h5",
@@ -160,6 +200,7 @@ def encode_roi(job: Job) -> None:
         protocols=encoding.protocols,
         n_folds=encoding.folds,
         n_iter=encoding.all_layers.n_iter,
+        components=next(iter(job.inputs("components")), None),
     )
 
 
