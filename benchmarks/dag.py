@@ -6,6 +6,7 @@ each of the 74,888 of the real training parts, by default of two kilobytes. The 
 takes the fingerprints of all of them, the second finds them known.
 
     python benchmarks/dag.py
+    python benchmarks/dag.py --write data/algonauts2023    # the stand-in alone, to plan with
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +30,16 @@ from cortune.simulate.layout import make_layout
 from cortune.simulate.spec import SimulationSpec
 from cortune.simulate.surface import N_FSAVERAGE
 
-SUBJECTS = [f"subj{number:02d}" for number in range(1, 9)]
 # Pictures of the training parts, by subject.
 N_IMAGES = [9841, 9841, 9082, 8779, 9841, 9082, 9841, 8779]
 
 
-def write_tree(root: Path, picture_bytes: int) -> None:
+def write_tree(root: Path, picture_bytes: int, n_images: Sequence[int] = N_IMAGES) -> None:
+    """Write the stand-in, of as many subjects as numbers of images are given."""
     rng = np.random.default_rng(0)
     layouts = {side: make_layout(SimulationSpec(), side) for side in ("lh", "rh")}
-    for index, subject in enumerate(SUBJECTS):
+    for index, n in enumerate(n_images):
+        subject = f"subj{index + 1:02d}"
         folder = root / subject
         masks = folder / "roi_masks"
         masks.mkdir(parents=True)
@@ -50,12 +53,12 @@ def write_tree(root: Path, picture_bytes: int) -> None:
                 np.save(masks / f"mapping_{family}.npy", names, allow_pickle=True)
             responses = folder / "training_split/training_fmri" / f"{side}_training_fmri.npy"
             responses.parent.mkdir(parents=True, exist_ok=True)
-            shape = (N_IMAGES[index], len(layout.vertices))
+            shape = (n, len(layout.vertices))
             np.lib.format.open_memmap(responses, "w+", np.float32, shape).flush()
         pictures = folder / "training_split/training_images"
         pictures.mkdir(parents=True)
-        for number in range(N_IMAGES[index]):
-            name = f"train-{number + 1:04d}_nsd-{7 * number + index:05d}.png"
+        for number in range(n):
+            name = f"train-{number + 1:04d}_nsd-{(7 * number + index) % 73_000:05d}.png"
             (pictures / name).write_bytes(rng.bytes(picture_bytes))
 
 
@@ -105,7 +108,12 @@ def measure(picture_bytes: int) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture-bytes", type=int, default=2000)
-    print(json.dumps({"rows": measure(parser.parse_args().picture_bytes)}))
+    parser.add_argument("--write", type=Path, metavar="FOLDER")
+    asked = parser.parse_args()
+    if asked.write:
+        write_tree(asked.write, asked.picture_bytes)
+    else:
+        print(json.dumps({"rows": measure(asked.picture_bytes)}))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -154,21 +154,25 @@ SLOW = "himalaya KernelRidgeCV"
 
 def measure(n_voxels: int, runs: int, against: Sequence[str]) -> list[dict]:
     problem = make_problem(n_voxels)
-    ours = cortune_r(problem)
-    others = {name: OTHERS[name](problem) for name in against}
-    quick = {name: run for name, run in others.items() if name != SLOW}
-    times = paired({"cortune": ours, **quick}, runs)
-    r = ours()
+    makers = {"cortune": cortune_r, **{name: OTHERS[name] for name in against}}
+    found: dict[str, np.ndarray] = {}
+
+    def keeping(name: str, run: Callable[[], np.ndarray]) -> Callable[[], None]:
+        return lambda: found.update({name: run()})
+
+    contestants = {name: keeping(name, make(problem)) for name, make in makers.items()}
+    slow = {name: run for name, run in contestants.items() if name == SLOW}
+    times = paired({name: run for name, run in contestants.items() if name != SLOW}, runs)
+    times |= {name: once(run) for name, run in slow.items()}
+    r, ours = found["cortune"], times["cortune"]
     chosen = np.take_along_axis(r, best(r)[None], 0)[0]
     rows, differences = [], {}
-    for name, run in others.items():
-        found: list[np.ndarray] = []
-        timing = once(lambda run=run, found=found: found.append(run()))
-        compared = r if found[0].ndim == 2 else chosen
-        differences[name] = np.abs(compared - found[0]).max()
-        timing = times.get(name, timing)
-        faster = timing.median / times["cortune"].median
-        rows.append((name, timing, faster if name == SLOW else ratio(timing, times["cortune"])))
+    for name in against:
+        compared = r if found[name].ndim == 2 else chosen
+        differences[name] = np.abs(compared - found[name]).max()
+        timing = times[name]
+        faster = timing.median / ours.median if name == SLOW else ratio(timing, ours)
+        rows.append((name, timing, faster))
     factor = norm_factor(problem.scores)
     norms = len(ALPHAS) * sum(rows.size for _, rows in factor)
     flops = 2 * n_voxels * (N_COMPONENTS * (N_FIT + N_SCORE) + norms)

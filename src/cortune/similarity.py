@@ -74,17 +74,21 @@ class Relations:
         return _unit(rankdata(self.distances))
 
     @cached_property
+    def centred(self) -> Floats:
+        """U-centred inner products of different images."""
+        gram = self.gram - np.diag(np.diag(self.gram))
+        n, sums = len(gram), gram.sum(0)
+        gram -= (sums[:, None] + sums) / (n - 2) - sums.sum() / ((n - 1) * (n - 2))
+        return np.asarray(gram[np.triu_indices(n, 1)])
+
+    @cached_property
     def off_diagonal(self) -> Floats:
-        """U-centred inner products of different images, of unit length.
+        """The same, of unit length.
 
         The scalar product of two such vectors is debiased CKA (Székely & Rizzo 2014, eq. 2.4;
         Song et al. 2012, eq. 4).
         """
-        gram = self.gram - np.diag(np.diag(self.gram))
-        n, sums = len(gram), gram.sum(0)
-        gram -= (sums[:, None] + sums) / (n - 2) - sums.sum() / ((n - 1) * (n - 2))
-        values = gram[np.triu_indices(n, 1)]
-        return np.asarray(values / np.sqrt(values @ values))
+        return np.asarray(self.centred / np.sqrt(self.centred @ self.centred))
 
     def vector(self, measure: str) -> Floats:
         """Return what `measure` is the scalar product of."""
@@ -185,6 +189,32 @@ def ceiling(own: Relations, others: Iterable[Relations], measure: str) -> float:
     """
     vectors = [each.vector(measure) for each in others]
     return float(own.vector(measure) @ _unit(np.mean(vectors, 0), 0)) if vectors else np.nan
+
+
+def repeat_ceiling(halves: Sequence[Relations], mean: Relations, measure: str) -> float:
+    r"""Return how alike noiseless responses and measured ones are, from repeats of images.
+
+    Noise of one half of the repeats has nothing in common with that of the other, so the scalar
+    product of their U-centred Gram matrices k is, but for chance, what it would be without noise,
+    and CKA of noiseless and mean responses is :math:`\sqrt{k_1 \cdot k_2 / k \cdot k}`. Ranks of
+    distances do not add up so: for RSA the likeness s of the halves is stepped up to all
+    repeats (Spearman 1910, Brown 1910), :math:`\sqrt{2 s / (1 + s)}`, a bound from below.
+
+    Parameters
+    ----------
+    halves : sequence of two Relations
+        Of the means over the odd and over the even repeats of each image.
+    mean : Relations
+        Of the means over all repeats.
+    measure : {"cka", "rsa"}
+    """
+    first, second = halves
+    if measure == CKA:
+        share = float(first.centred @ second.centred / (mean.centred @ mean.centred))
+    else:
+        alike = max(similarity(first, second, measure), 0.0)
+        share = 2 * alike / (1 + alike)
+    return float(np.sqrt(min(max(share, 0.0), 1.0)))
 
 
 def between(networks: Mapping[str, Relations], measure: str) -> Iterator[tuple[str, str, float]]:

@@ -91,6 +91,24 @@ def test_responses_are_standardised_and_averaged(tree: Tree, hemisphere: str) ->
     np.testing.assert_array_equal(found.mesh_vertices, found.vertices)
 
 
+def test_odd_and_even_repeats_are_averaged_apart(tree: Tree) -> None:
+    reader = NsdReader(tree.root)
+    trials, _ = averaged(tree.trials["lh"], IDS)
+    turn = pd.Series(IDS).groupby(IDS).cumcount().to_numpy() % 2
+    wanted = {f"nsd:{image:05d}" for image in np.unique(IDS)[1:]}
+    found = reader.halves("subj01", "lh", wanted)
+    responses = reader.responses("subj01", "lh")
+    columns = np.isin(tree.vertices["lh"], responses.vertices)
+    assert found.counts.shape == (2, 5) and found.counts.sum() == sum(IDS.min() != IDS)
+    for parity, half in enumerate(found.values):
+        here = (turn == parity) & (IDS.min() != IDS)
+        expected = pd.DataFrame(trials[here]).groupby(IDS[here]).mean().to_numpy()[:, columns]
+        np.testing.assert_allclose(half, expected, atol=1e-5)
+    for name, where in responses.rois.items():
+        np.testing.assert_array_equal(found.rois[name], where)
+    assert reader.halves("subj01", "lh", set()).counts.shape == (2, 0)
+
+
 def test_rois_are_the_labels(tree: Tree) -> None:
     reader = NsdReader(tree.root)
     found, sizes = reader.responses("subj01", "lh"), reader.roi_sizes("subj01", "lh")

@@ -8,7 +8,16 @@ from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import calc_rdm, compare
 
 from cortune.features import LayerProducts
-from cortune.similarity import CKA, RSA, Relations, between, ceiling, intervals, similarity
+from cortune.similarity import (
+    CKA,
+    RSA,
+    Relations,
+    between,
+    ceiling,
+    intervals,
+    repeat_ceiling,
+    similarity,
+)
 
 
 def systems(n=24, p=40, q=7, seed=0):
@@ -135,6 +144,34 @@ def test_the_ceiling_is_the_likeness_of_subjects():
         assert ceiling(X, [X, X], measure) == pytest.approx(1)
         assert ceiling(X, [Y], measure) == pytest.approx(similarity(X, Y, measure))
         assert np.isnan(ceiling(X, [], measure))
+
+
+@pytest.mark.parametrize(("noise", "n_voxels"), [(0.7, 30), (1.5, 200), (3.0, 200)])
+def test_repeats_say_how_alike_noiseless_responses_are(noise, n_voxels):
+    """Which are at hand here: CKA is met on average, RSA from below."""
+    random = np.random.default_rng(0)
+    found = {CKA: [], RSA: []}
+    for _ in range(10):
+        true = random.normal(size=(100, 8)) @ random.normal(size=(8, n_voxels)) / 3
+        trials = true + noise * random.normal(size=(3, 100, n_voxels))
+        halves = [Relations.of_values(each) for each in (trials[[0, 2]].mean(0), trials[1])]
+        mean = Relations.of_values(trials.mean(0))
+        for measure, each in found.items():
+            known = similarity(Relations.of_values(true), mean, measure)
+            each.append((repeat_ceiling(halves, mean, measure), known))
+    for measure, each in found.items():
+        estimated, known = np.mean(each, 0)
+        assert known - 0.12 < estimated < known + 0.01
+        if measure == CKA:
+            assert estimated == pytest.approx(known, abs=0.01)
+
+
+def test_noise_alone_has_no_ceiling():
+    random = np.random.default_rng(0)
+    first, second = (Relations.of_values(random.normal(size=(60, 40))) for _ in range(2))
+    for measure in (CKA, RSA):
+        assert 0 <= repeat_ceiling([first, second], first, measure) < 0.3
+        assert repeat_ceiling([first, first], first, measure) == pytest.approx(1)
 
 
 def test_networks_are_compared_in_pairs():

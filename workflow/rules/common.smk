@@ -16,7 +16,7 @@ from cortune.stages.networks import pool, tuned
 from cortune.stages.prepare import simulated
 from cortune.stages.probes import probed, together
 from cortune.stages.saliency import mapped, of_probe
-from cortune.stages.similarity import compared, of_subject, regions, subjects
+from cortune.stages.similarity import compared, of_subject, regions, repeated, subjects
 from cortune.stages.transfer import between_datasets, between_subjects, others, targets
 
 timeless(workflow.basedir)

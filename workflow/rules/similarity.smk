@@ -39,12 +39,34 @@ rule compare_networks:
         "../scripts/compare_networks.py"
 
 
+rule relate_repeats:
+    input:
+        simulated=at("simulate_dataset", "record", simulated),
+        split=at("split_images", "split"),
+    output:
+        ceilings="results/relate_repeats/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}/ceilings.csv",
+    log:
+        "results/logs/relate_repeats/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}.log",
+    benchmark:
+        "results/benchmarks/relate_repeats/{version}/ds-{dataset}/sub-{subject}/hemi-{hemisphere}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=growing(8000),
+        runtime=growing(120),
+    message:
+        "Comparing repeats of {wildcards.subject} {wildcards.hemisphere}"
+    script:
+        "../scripts/relate_repeats.py"
+
+
 rule tabulate_similarity:
     input:
         rows=at("measure_similarity", "rows", compared),
         networks=at("compare_networks", "rows", subjects),
         responses=at(RESPONSES, "responses", regions),
         splits=at("split_images", "split", subjects),
+        repeats=at("relate_repeats", "ceilings", repeated),
     output:
         similarity="results/tabulate_similarity/{version}/similarity.csv",
         networks="results/tabulate_similarity/{version}/similarity_networks.csv",

@@ -16,7 +16,7 @@ artificial intelligence*.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from cortune.data.nsd_labels import load_labels, load_ncsnr
 from cortune.data.nsd_tree import BRICK, DESIGN, SESSIONS, STIM_INFO, STIMULI, SURFACE, NsdTree
 from cortune.data.problems import AGAIN, Problems
 from cortune.data.readers import layout
-from cortune.data.records import BrickRow, Images, Responses
+from cortune.data.records import BrickRow, Halves, Images, Responses
 from cortune.data.rois import FAMILIES, HEMISPHERES, family_names
 from cortune.errors import InputError
 from cortune.reliability import noise_ceiling
@@ -64,6 +64,8 @@ class NsdReader(FamilyReader):
     """
 
     options: ClassVar[tuple[str, ...]] = ("stim_info", "space", "repeats")
+
+    keeps_repeats: ClassVar[bool] = True
 
     space: str = SURFACE
     repeats: int = 1
@@ -148,12 +150,36 @@ class NsdReader(FamilyReader):
             vertices=kept,
             mesh_vertices=kept if self.space == SURFACE else np.full(len(kept), -1),
             identities=self._identities(ids.tolist()),
-            rois={
-                name: np.searchsorted(kept, np.intersect1d(where, kept))
-                for name, where in rois.items()
-            },
+            rois=_columns(rois, kept),
             noise_ceiling=self._noise_ceiling(subject, hemisphere, kept, ncsnr, repeats),
         )
+
+    def halves(self, subject: str, hemisphere: str, wanted: Container[str]) -> Halves:
+        """Return responses to odd and to even repeats; memory and errors as of responses."""
+        rois = self._rois(subject, hemisphere)
+        ids, repeats = self._seen(subject, hemisphere)
+        names = self._identities(ids.tolist())
+        which = np.array([name in wanted for name in names]) & (repeats > 1)
+        if not which.any():
+            empty = np.zeros((0, 0), np.float32)
+            return Halves([empty, empty], np.zeros((2, 0), np.int64), {})
+        ids, repeats = ids[which], repeats[which]
+        vertices = np.unique(np.concatenate(list(rois.values())))
+        counts = np.stack([(repeats + 1) // 2, repeats // 2])
+        halves = [MeanResponses(count, len(vertices)) for count in counts]
+        row_of = {image: row for row, image in enumerate(ids.tolist())}
+        times = np.zeros(len(ids), np.int64)
+        shown = self._shown(subject, hemisphere)
+        for betas, images in zip(self._tree.open_sessions(subject, hemisphere), shown, strict=True):
+            rows = np.full((2, len(images)), -1)
+            for trial, image in enumerate(images.tolist()):
+                if (row := row_of.get(image)) is not None:
+                    rows[times[row] % 2, trial] = row
+                    times[row] += 1
+            for half, own in zip(halves, rows, strict=True):
+                half.add(betas, vertices, own)
+        kept = vertices[~halves[0].missing]
+        return Halves([half.finish()[0] for half in halves], counts, _columns(rois, kept))
 
     def n_vertices(self, subject: str, hemisphere: str) -> int:
         """Return the number of vertices of the cortex; sessions may not cover all."""
@@ -356,3 +382,12 @@ def _equal_parts(total: int, n_parts: int) -> list[int]:
     """Share `total` out equally to one, the larger parts first."""
     share, more = divmod(total, n_parts)
     return [share + 1] * more + [share] * (n_parts - more)
+
+
+def _columns(
+    rois: Mapping[str, NDArray[np.int64]], kept: NDArray[np.int64]
+) -> dict[str, NDArray[np.int64]]:
+    """Return the columns of each ROI where vertices without data are left out."""
+    return {
+        name: np.searchsorted(kept, np.intersect1d(where, kept)) for name, where in rois.items()
+    }

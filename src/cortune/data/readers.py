@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 from cortune.data.algonauts_files import read_coco_ids
 from cortune.data.images import same_pictures
 from cortune.data.problems import Problems, count, nearest, some
-from cortune.data.records import Images, Responses
+from cortune.data.records import Halves, Images, Responses
 from cortune.data.rois import WHOLE, select_rois
 from cortune.errors import InputError
 
@@ -85,10 +85,13 @@ class Reader(ABC):
         The keys of a data set's configuration that the reader takes.
     example : str
         A subject's name; others differ by the number at its end.
+    keeps_repeats : bool
+        Whether responses to single repeats of an image are there (:meth:`halves`).
     """
 
     options: ClassVar[tuple[str, ...]] = ("stim_info",)
     example: ClassVar[str] = "subj01"
+    keeps_repeats: ClassVar[bool] = False
 
     root: Path
     stim_info: str | Path | None = None
@@ -112,6 +115,18 @@ class Reader(ABC):
     @abstractmethod
     def responses(self, subject: str, hemisphere: str) -> Responses:
         """Return the responses of one hemisphere, memory-mapped where possible."""
+
+    def halves(self, subject: str, hemisphere: str, wanted: Container[str]) -> Halves:
+        """Return responses to odd and to even repeats apart, of a layout that keeps repeats.
+
+        Parameters
+        ----------
+        subject : str
+        hemisphere : {"lh", "rh"}
+        wanted : container of str
+            Identities of the images to return; those shown once are left out.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps no repeats")
 
     def has_ids(self, subject: str) -> bool:
         """Return whether the numbers of a subject's pictures are NSD's.

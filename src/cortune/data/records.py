@@ -71,6 +71,25 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
+class Halves:
+    """Responses of a hemisphere to images shown repeatedly, from odd and even repeats apart.
+
+    Parameters
+    ----------
+    values : list of two arrays (n_images, n_vertices)
+        Mean of each half of the repeats.
+    counts : array (2, n_images), int64
+        Repeats in each half.
+    rois : dict of str to array of int64
+        Columns of each ROI.
+    """
+
+    values: list[NDArray[np.float32]]
+    counts: NDArray[np.int64]
+    rois: dict[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
 class Responses:
     """Responses of one hemisphere of one subject.
 

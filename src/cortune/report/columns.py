@@ -412,8 +412,8 @@ TABLES: dict[str, Table] = {
     "similarity.csv": Table(
         "unit, method, layer and measure",
         (
-            *(*_UNIT, "layer", "measure", "value", "ceiling", "ci_low", "ci_high", "n_images"),
-            *("n_replicates", "value_sd_replicates"),
+            *(*_UNIT, "layer", "measure", "value", "ceiling", "ceiling_repeats"),
+            *("ci_low", "ci_high", "n_images", "n_replicates", "value_sd_replicates"),
         ),
         "How alike a layer's features and an ROI's responses relate test images to each other; "
         "nothing is fitted.",
@@ -424,8 +424,11 @@ TABLES: dict[str, Table] = {
             "value": "Similarity, at most 1; mean over replicates.",
             "ceiling": "A lower bound on what a perfect model could reach: the similarity of the "
             "subject's responses with the mean of the other subjects', over the test images that "
-            "all saw; empty with one subject or fewer than 20 such images. Split halves of "
-            "repeats are not used.",
+            "all saw; empty with one subject or fewer than 20 such images.",
+            "ceiling_repeats": "How alike noiseless responses and the measured ones are, from "
+            "split halves of repeats; of CKA without bias, of RSA a lower bound. Raw NSD alone "
+            "keeps repeats: empty for other layouts, for `whole`, and below 20 repeated test "
+            "images.",
             "ci_low": "Lower end of the 95 % interval over images, of this network and ROI; mean "
             "over replicates.",
             "n_images": "Test images compared.",

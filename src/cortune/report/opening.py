@@ -142,11 +142,14 @@ def _findings(found: Mapping[str, pd.DataFrame]) -> Iterator[str]:
     if len(similar):
         gained = gains(similar, units)
         for measure, rows in gained.groupby("measure", sort=False):
-            if not pd.isna(rho := rank_correlation(rows)):
-                yield (
-                    f"Similarity ({str(measure).upper()}) rises where encoding does with rank "
-                    f"correlation {_signed(rho)} over {_counted(len(rows), 'network')}."
-                )
+            rose, more = rows["r"] > 0, rows["similarity"] > 0
+            rho = rank_correlation(rows)
+            yield (
+                f"Similarity ({str(measure).upper()}): of {int(rose.sum())} units whose encoding "
+                f"accuracy tuning raised it raised the similarity of {int((rose & more).sum())}, "
+                f"of {int((~rose).sum())} others that of {int((~rose & more).sum())}"
+                + ("." if pd.isna(rho) else f"; rank correlation of the gains {_signed(rho)}.")
+            )
     information = found.get("information.csv", pd.DataFrame())
     if len(information):
         means = information.groupby("method", sort=False)["mi_lower_bound_nats"].mean()

@@ -26,6 +26,7 @@ from cortune.similarity import (
     between,
     ceiling,
     intervals,
+    repeat_ceiling,
     similarity,
 )
 from cortune.tuning.methods import UNTUNED
@@ -34,10 +35,13 @@ from cortune.versions import Provenance
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from cortune.data.records import Halves
+
+REPEATS = "ceiling_repeats"
 _UNIT = ["dataset", "subject", "hemisphere", "roi"]
 _KEYS = [*NAMES, "layer", "measure"]
 _COLUMNS = [
-    *(*_KEYS, "value", "ceiling", "ci_low", "ci_high", "n_images"),
+    *(*_KEYS, "value", "ceiling", REPEATS, "ci_low", "ci_high", "n_images"),
     *("n_replicates", "value_sd_replicates"),
 ]
 
@@ -109,6 +113,29 @@ def measure_similarity(
     write_csv(path, pd.DataFrame(table).assign(n_images=len(rows)), provenance)
 
 
+def relate_repeats(halves: Halves, path: PathLike, provenance: Provenance) -> None:
+    """Write how alike noiseless responses of each ROI and the measured ones are.
+
+    Parameters
+    ----------
+    halves : Halves
+        Responses to test images that were shown repeatedly.
+    path : path
+        CSV to write: roi, measure, ceiling_repeats; no row where there are fewer than 20 images.
+    provenance : Provenance
+    """
+    weights = (halves.counts / halves.counts.sum(axis=0))[:, :, None]
+    rows = []
+    for roi, columns in halves.rois.items():
+        if halves.counts.shape[1] < LEAST_IMAGES or len(columns) < 2:
+            continue
+        values = np.stack([half[:, columns] for half in halves.values])
+        parts = [Relations.of_values(each) for each in values]
+        mean = Relations.of_values((weights * values).sum(axis=0))
+        rows += [(roi, name, repeat_ceiling(parts, mean, name)) for name in MEASURES]
+    write_csv(path, pd.DataFrame(rows, columns=["roi", "measure", REPEATS]), provenance)
+
+
 def compare_networks(
     paths: Sequence[str],
     path: PathLike,
@@ -164,6 +191,7 @@ def tabulate_similarity(
     networks: Sequence[str],
     responses: Sequence[str],
     splits: Sequence[str],
+    repeats: Sequence[str],
     outputs: Tables,
     provenance: Provenance,
 ) -> None:
@@ -177,6 +205,8 @@ def tabulate_similarity(
         Of :func:`compare_networks`, each at its subject's.
     responses, splits : sequence of str
         Prepared responses of every hemisphere and the split of every subject, at their addresses.
+    repeats : sequence of str
+        Of :func:`relate_repeats`, where the layout keeps repeats, each at its hemisphere's.
     outputs : Tables
     provenance : Provenance
     """
@@ -186,6 +216,10 @@ def tabulate_similarity(
     rows = _ceilings(units, responses, splits)
     ceilings = pd.DataFrame(rows, columns=[*_UNIT, "measure", "ceiling"])
     table = table.merge(ceilings, on=[*_UNIT, "measure"], how="left")
+    columns = [*_UNIT, "measure", REPEATS]
+    measured = [pd.read_csv(path).assign(**Address.parse(path).own) for path in repeats]
+    of_repeats = pd.concat([pd.DataFrame(columns=columns), *measured])[columns]
+    table = table.merge(of_repeats, on=[*_UNIT, "measure"], how="left")
     write_csv(outputs.similarity, table[_COLUMNS], provenance)
     pairs = [pd.read_csv(path).assign(**Address.parse(path).own) for path in networks]
     columns = ["dataset", "subject", "a", "b", "layer", "measure", "value"]

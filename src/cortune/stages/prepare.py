@@ -82,7 +82,8 @@ def framing(project: Project, address: Address) -> dict[str, Any]:
     return project.framing(crop=project.config.backbone.crop)
 
 
-def _reader(job: Job, *, whole: bool = False) -> Reader:
+def reader_of(job: Job, *, whole: bool = False) -> Reader:
+    """Return the reader of the job's data set."""
     records = job.inputs("simulated")
     record = records[0] if records else ""
     return open_reader(job.config, job.address.dataset, record, whole=whole)
@@ -120,7 +121,7 @@ def prepare_images(job: Job) -> None:
     from cortune.data.prepare import prepare_images as prepare
 
     prepare(
-        _reader(job),
+        reader_of(job),
         job.address.subject,
         Framing(**job.facts),
         job.output.images,
@@ -139,7 +140,7 @@ _OF_VERTICES = {
     "constant": "(V) Whether all responses are equal.",
     "rois/<roi>": "Columns of the ROI.",
 }
-_PREPARES = {
+PREPARES: dict[str, Any] = {
     "entities": ("dataset", "subject", "hemisphere"),
     "reads": _READ,
     "places": _PLACES,
@@ -155,7 +156,7 @@ _PREPARES = {
             "responses.h5", "responses of all voxels that belong to an ROI.", _OF_VERTICES
         )
     },
-    **_PREPARES,
+    **PREPARES,
 )
 def prepare_responses(job: Job) -> None:
     """Gather the responses of every vertex that belongs to an ROI of a hemisphere."""
@@ -171,7 +172,7 @@ def prepare_responses(job: Job) -> None:
             _OF_VERTICES,
         )
     },
-    **_PREPARES,
+    **PREPARES,
 )
 def prepare_whole(job: Job) -> None:
     """Gather the responses of every vertex of a hemisphere."""
@@ -181,7 +182,7 @@ def prepare_whole(job: Job) -> None:
 def _prepare(job: Job, *, whole: bool) -> None:
     from cortune.data.prepare import prepare_responses as prepare
 
-    reader, place = _reader(job, whole=whole), job.address
+    reader, place = reader_of(job, whole=whole), job.address
     prepare(reader, place.subject, place.hemisphere, job.output.responses, job.provenance())
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cortune.address import OF_NETWORK, UNIT, Address
+from cortune.data import LAYOUTS
 from cortune.stages.declare import RESPONSES, From, Output, figure, stage, table
 from cortune.stages.encoding import ENCODING_TABLE
+from cortune.stages.prepare import PREPARES, reader_of
 
 if TYPE_CHECKING:
     from cortune.jobs import Job
     from cortune.project import Project
 
+_HEMISPHERE = ("dataset", "subject", "hemisphere")
 _ROWS = {"layer": "Layer.", "measure": "`cka` or `rsa`.", "value": "How alike, at most 1."}
 
 
@@ -37,6 +40,12 @@ def regions(project: Project, address: Address) -> Iterable[Address]:
 def subjects(project: Project, address: Address) -> Iterable[Address]:
     """Return the subjects whose networks are compared."""
     return dict.fromkeys(each.only("dataset", "subject") for each in compared(project, address))
+
+
+def repeated(project: Project, address: Address) -> list[Address]:
+    """Return the hemispheres whose repeats are compared: of a layout that keeps them."""
+    found = dict.fromkeys(each.only(*_HEMISPHERE) for each in compared(project, address))
+    return [at for at in found if LAYOUTS[project.config.datasets[at.dataset].layout].keeps_repeats]
 
 
 def _any(project: Project) -> bool:
@@ -104,11 +113,39 @@ def compare_networks(job: Job) -> None:
 
 @stage(
     number=1,
+    **{**PREPARES, "inputs": {**PREPARES["inputs"], "split": From("split_images", "split")}},
+    outputs={
+        "ceilings": Output(
+            "ceilings.csv",
+            "how alike noiseless responses and the measured ones are, from repeats of raw NSD's "
+            "test images.",
+            {
+                "roi": "ROI.",
+                "measure": _ROWS["measure"],
+                "ceiling_repeats": "As in `similarity.csv`.",
+            },
+        )
+    },
+)
+def relate_repeats(job: Job) -> None:
+    """Measure how alike the responses to odd and to even repeats of test images are."""
+    from cortune.data.splits import read_split
+    from cortune.report.similarity import relate_repeats as relate
+
+    split = read_split(job.input.split)
+    test = {identity for identity, name in split.items() if name == "test"}
+    halves = reader_of(job).halves(job.address.subject, job.address.hemisphere, test)
+    relate(halves, job.output.ceilings, job.provenance())
+
+
+@stage(
+    number=2,
     inputs={
         "rows": From("measure_similarity", "rows", compared),
         "networks": From("compare_networks", "rows", subjects),
         "responses": From(RESPONSES, "responses", regions),
         "splits": From("split_images", "split", subjects),
+        "repeats": From("relate_repeats", "ceilings", repeated),
     },
     outputs={
         "similarity": table("similarity.csv", "Similarity"),
@@ -125,6 +162,7 @@ def tabulate_similarity(job: Job) -> None:
         job.inputs("networks"),
         job.inputs("responses"),
         job.inputs("splits"),
+        job.inputs("repeats"),
         job.output,
         job.provenance(),
     )
