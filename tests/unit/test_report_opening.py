@@ -66,6 +66,23 @@ def test_findings_follow_the_tables_that_are_there(write):
     assert line.endswith("better in 1 pair.")
 
 
+def test_it_is_said_whether_tuning_raises_similarity_where_it_raises_encoding(write):
+    """Of subj01 both rise, of subj02 similarity falls while r rises; none has r that falls."""
+    rows = [
+        ("nsd", subject, "lh", "V1v", method, "fc", "cka", value)
+        for subject, values in (("subj01", (0.1, 0.2)), ("subj02", (0.3, 0.25)))
+        for method, value in zip(("untuned", "contrastive"), values, strict=True)
+    ]
+    names = ["dataset", "subject", "hemisphere", "roi", "method", "layer", "measure", "value"]
+    (line,) = opening(
+        write(encoding=UNITS, similarity=pd.DataFrame(rows, columns=names)), config()
+    ).findings
+    assert line == (
+        "Similarity (CKA): of 2 units whose encoding accuracy tuning raised it raised the "
+        "similarity of 1, of 0 others that of 0."
+    )
+
+
 def test_warnings_follow_the_run(write):
     tables = write(encoding=UNITS)
     few = " ".join(opening(tables, config()).warnings)
