@@ -121,7 +121,7 @@ NOT_ASKED = {
 # Stages without a job under the configuration above.
 NO_JOB = {
     *("prepare_whole", "export_encoder", "tabulate_encoders", "measure_similarity"),
-    *("compare_networks", "tabulate_similarity", "plot_similarity"),
+    *("compare_networks", "relate_repeats", "tabulate_similarity", "plot_similarity"),
 }
 OTHER_BACKBONE = {"weights": "pretrain", "pretrain": {"n_images": 100, "n_classes": 3, "epochs": 1}}
 

@@ -46,7 +46,7 @@ def test_how_jobs_run_is_covered_by_no_version(key):
     assert readers(key) == set() and reruns(key) == []
 
 
-PREPARED = {"prepare_images", "prepare_responses", "prepare_whole"}
+PREPARED = {"prepare_images", "prepare_responses", "prepare_whole", "relate_repeats"}
 
 
 @pytest.mark.parametrize(
