@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from tiny import TINY
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,22 +64,36 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def complete(space: Workspace, config: Path, finished: str | None) -> Workspace:
-    """Run everything, starting from a copy of a finished run if there is one."""
-    if finished:
-        for name in ("results", ".snakemake"):
-            shutil.copytree(Path(finished) / name, space.folder / name)
-    space.run(config)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n`, the tests of a file stay together, and those that change the demo."""
+    for item in items:
+        group = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def complete(name: str, config: str, finished: str | None, factory) -> Workspace:
+    """Run everything once for all of pytest's processes, or copy a finished run if there is one."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    space = Workspace(root / f"whole-{name}")
+    with FileLock(root / f"{name}.lock"):
+        if not (space.folder / "whole").exists():
+            space.folder.mkdir()
+            path = space.folder / "config.yaml"
+            path.write_text(config)
+            if finished:
+                for part in ("results", ".snakemake"):
+                    shutil.copytree(Path(finished) / part, space.folder / part)
+            space.run(path)
+            (space.folder / "whole").touch()
     return space
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Workspace:
     """The demo, run once from nothing; or a copy of the finished one in CORTUNE_DEMO."""
-    space = Workspace(tmp_path_factory.mktemp("demo"))
-    config = space.folder / "config.yaml"
-    shutil.copy(REPOSITORY / "config" / "config.yaml", config)
-    return complete(space, config, os.environ.get("CORTUNE_DEMO"))
+    config = (REPOSITORY / "config" / "config.yaml").read_text()
+    return complete("demo", config, os.environ.get("CORTUNE_DEMO"), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -87,5 +102,5 @@ def tiny(tmp_path_factory) -> Workspace:
 
     Do not change what it made.
     """
-    space = Workspace(tmp_path_factory.mktemp("tiny"))
-    return complete(space, space.write_config(TINY), os.environ.get("CORTUNE_TINY"))
+    config = yaml.safe_dump(TINY)
+    return complete("tiny", config, os.environ.get("CORTUNE_TINY"), tmp_path_factory)

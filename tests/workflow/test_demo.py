@@ -21,7 +21,7 @@ from cortune.data.rois import EARLY
 from cortune.landscape.stages import read_dissimilarity
 from cortune.project import Project
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 TABLES = [
     "encoding.csv",
     "encoding_layers.csv",

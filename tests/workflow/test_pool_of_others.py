@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.long]
 
 
 def test_a_pool_of_others_serves_better_than_one_other(demo):
@@ -28,4 +28,4 @@ def test_a_pool_of_others_serves_better_than_one_other(demo):
     key = ["target_subject", "hemisphere"]
     gain = pooled.set_index(key)["r_diff_mean"] - single.groupby(key)["r_diff_mean"].mean()
     assert gain.mean() > 0, gain
-    assert pooled["r_diff_mean"].mean() > 0.02
+    assert pooled["r_diff_mean"].mean() > 0.01
