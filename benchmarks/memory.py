@@ -1,10 +1,15 @@
-"""Peak memory of extracting every block of ViT-B/16, all tokens, from many images.
+"""Peak memory of extracting all blocks of a transformer, all tokens, from many images.
 
-151 296 features a block, twelve blocks: 7.3 GB of features for 1000 images, 36 GB for 5000.
-They are kept in a scratch file of `--scratch-gb` at most; the network runs once where that
-suffices. Against: the size of these features in memory. Random weights.
+ViT-B/16 has 151 296 features a block, in twelve blocks: 7.3 GB of features for 1000 images, 36 GB
+for 5000. They are kept in a scratch file of `--scratch-gb` at most; the network runs once where
+that suffices. Against: the size of these features in memory. Random weights.
 
     python benchmarks/memory.py [--images 1000 5000] [--scratch-gb 100]
+
+What depends on the number of images is the product of one layer and one block of 8192 columns; a
+smaller network, whose layers are wider than one, shows it in minutes:
+
+    python benchmarks/memory.py --network timm/vit_tiny_patch16_224 --input-size 112 --memory-gb 0.1
 """
 
 from __future__ import annotations
@@ -12,36 +17,37 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from timing import in_child, once, peak_bytes
 
-LAYERS = [f"encoder.layers.encoder_layer_{number}" for number in range(12)]
-N_FEATURES = 197 * 768
 
-
-def child(n_images: int, scratch_gb: float) -> dict[str, float]:
-    """Extract features of all layers; return seconds, peak bytes and passes."""
+def child(options: argparse.Namespace) -> dict[str, float]:
+    """Extract features of all layers; return seconds, peak bytes, passes and their size."""
     from cortune.data.units import ImageSet
     from cortune.features import Space, extract_features
-    from cortune.networks.backbones import build_backbone
+    from cortune.networks.backbones import load_backbone, origin_of
     from cortune.networks.device import choose_runtime
+    from cortune.networks.layers import Trace
     from cortune.networks.store import save_network
     from cortune.versions import Provenance
 
-    provenance, space = (
-        Provenance("extract_features", "0-00000000", 0),
-        Space(1e9, scratch_gb * 1e9),
-    )
+    n_images = options.images[0]
+    provenance = Provenance("extract_features", "0-00000000", 0)
+    space = Space(options.memory_gb * 1e9, options.scratch_gb * 1e9)
     with tempfile.TemporaryDirectory() as here:
         folder = Path(here)
-        model = build_backbone("vit_b_16")
-        name = {"name": "torchvision/vit_b_16", "num_classes": 1000}
-        save_network(folder / "network.safetensors", model, provenance, **name)
-        del model
+        model = load_backbone(options.network, "random", input_size=options.input_size)
+        trace = Trace(origin_of(model))
+        layers = trace.auto(len(trace.blocks))
+        widths = [prod(trace.layers[layer].shape) for layer in layers]
+        save_network(folder / "network.safetensors", model, provenance, num_classes=1000)
+        size = origin_of(model).preprocessing.input_size
+        del model, trace
         pictures = np.lib.format.open_memmap(
-            folder / "images.npy", "w+", np.uint8, (n_images, 224, 224, 3)
+            folder / "images.npy", "w+", np.uint8, (n_images, size, size, 3)
         )
         rng = np.random.default_rng(0)
         for picture in pictures:
@@ -52,7 +58,7 @@ def child(n_images: int, scratch_gb: float) -> dict[str, float]:
         def run() -> None:
             extract_features(
                 folder / "network.safetensors",
-                LAYERS,
+                layers,
                 images,
                 folder / "grams.h5",
                 provenance,
@@ -62,25 +68,35 @@ def child(n_images: int, scratch_gb: float) -> dict[str, float]:
             )
 
         seconds = once(run).median
-    passes = len(space.passes(n_images, [N_FEATURES] * len(LAYERS)))
-    return {"seconds": seconds, "peak_gb": peak_bytes() / 1e9, "forward_passes_per_image": passes}
+    return {
+        "seconds": seconds,
+        "peak_gb": peak_bytes() / 1e9,
+        "peak_gb_other": 4 * n_images * sum(widths) / 1e9,
+        "forward_passes_per_image": len(space.passes(n_images, widths)),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 5000])
     parser.add_argument("--scratch-gb", type=float, default=100.0)
+    parser.add_argument("--memory-gb", type=float, default=1.0)
+    parser.add_argument("--network", default="torchvision/vit_b_16")
+    parser.add_argument("--input-size", type=int, default=224)
     parser.add_argument("--child", action="store_true")
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(child(options.images[0], options.scratch_gb)))
+        print(json.dumps(child(options)))
         return
+    given = [
+        f"--{name}={getattr(options, name.replace('-', '_'))}"
+        for name in ("scratch-gb", "memory-gb", "network", "input-size")
+    ]
     rows = [
         {
-            "what": f"all tokens of ViT-B/16's 12 blocks, {n} images",
+            "what": f"all tokens of all blocks of {options.network}, {n} images",
             "against": "their features in memory",
-            "peak_gb_other": 4 * n * N_FEATURES * len(LAYERS) / 1e9,
-            **in_child("memory.py", "--child", "--images", n, "--scratch-gb", options.scratch_gb),
+            **in_child("memory.py", "--child", "--images", n, *given),
         }
         for n in options.images
     ]

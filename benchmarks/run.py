@@ -37,7 +37,7 @@ GOALS = (
     ("ridge and scores, n=6692, 1000 PCs, V=700", "himalaya RidgeCV", "ratio", 10, 20),
     ("whole evaluation", "published", "ratio", 30, 100),
     ("PCA of 64896", "float32", "peak_gb", 6, 3),
-    ("all tokens of ViT-B/16", "in memory", "peak_gb", 4, 2),
+    ("all tokens of all blocks", "in memory", "peak_gb", 4, 2),
     ("tuning, alexnet", "bare", "ratio", 0.90, 0.97),
     ("dry run", "", "seconds", 60, 20),
     ("integrity", "", "share", 0.01, 0.005),

@@ -160,7 +160,8 @@ def _transfer_problems(config: Config) -> Iterator[str]:
 
 
 def _backbone_problems(config: Config) -> Iterator[str]:
-    """Yield what is wrong with the backbone, its weights, and every layer that is named."""
+    """Yield what is wrong with the backbone, its weights, layers that are named, and its tuning."""
+    from cortune.networks.adapters import adapt
     from cortune.networks.backbones import is_file, load_backbone, origin_of, planned, weights_entry
     from cortune.networks.layers import Trace, choose_layers
 
@@ -190,6 +191,10 @@ def _backbone_problems(config: Config) -> Iterator[str]:
             trace.check(layer, key, settings.tokens if key == "backbone.layers" else "all")
         except CortuneError as error:
             yield str(error)
+    try:
+        adapt(trace.model, config.tuning.adapt)  # last, since it changes the network
+    except CortuneError as error:
+        yield str(error)
 
 
 def _probe_problems(config: Config) -> Iterator[str]:

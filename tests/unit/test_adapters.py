@@ -15,9 +15,16 @@ from cortune.data.units import ImageSet, UnitData
 from cortune.errors import InputError, ResourceError
 from cortune.features import extract_layers
 from cortune.networks.adapters import Adapt, adapt, adaptation, changed_bytes
-from cortune.networks.backbones import build_backbone, load_backbone, preprocessing
+from cortune.networks.backbones import (
+    build_backbone,
+    load_backbone,
+    origin_of,
+    planned,
+    preprocessing,
+)
 from cortune.networks.device import choose_runtime
 from cortune.networks.families import find_family
+from cortune.networks.layers import Trace
 from cortune.networks.store import load_network, n_scores, save_network
 from cortune.tuning.methods.contrastive import Contrastive
 from cortune.tuning.stages import tune_network
@@ -29,12 +36,13 @@ LORA, LAST = Adapt(lora={"rank": 2, "alpha": 4}), Adapt(last_blocks=1)
 NETWORKS = {
     "alexnet_small": (64, 8, "classifier.5", 8),
     "resnet50": (64, 16, "layer4", 52),
-    "convnext_tiny": (64, 18, "features.7", 36),
+    "convnext_tiny": (64, 18, "features.7", 39),
     "vit_b_16": (32, 12, "encoder.layers.encoder_layer_11", 36),
-    "swin_t": (64, 15, "features.7", 27),
+    "swin_t": (64, 12, "features.7", 27),
     "timm/vit_tiny_patch16_224": (32, 12, "blocks.11", 48),
-    "timm/convnext_atto": (64, 12, "stages.3", 24),
+    "timm/convnext_atto": (64, 12, "stages.3", 27),
     "open_clip/ViT-B-32": (64, 12, "transformer.resblocks.11", 36),
+    "timm/efficientnet_b0": (64, 15, "blocks.6", 60),
 }
 TUNED = ["resnet50", "convnext_tiny", "vit_b_16", "timm/vit_tiny_patch16_224", "open_clip/ViT-B-32"]
 
@@ -102,13 +110,12 @@ def tuned(name, how, folder, runtime, epochs=1):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_blocks_and_targets_of_a_network(name):
     model, size = network(name)
-    family = find_family(name)[0]
-    assert len(family.blocks(model)) == NETWORKS[name][1]
+    assert len(Trace(origin_of(model)).blocks) == NETWORKS[name][1]
     adapt(model, LORA)
     found = adaptation(model)
     assert len(found["modules"]) + len(found["parameters"]) == NETWORKS[name][3]
     n = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert changed_bytes(network(name)[0], LORA) == 4 * n
+    assert changed_bytes(Trace(origin_of(network(name)[0])), LORA) == 4 * n
     assert all("lora_" in key for key, p in model.named_parameters() if p.requires_grad)
     # Every adapter has a say: an output that all of them reach has a gradient by each.
     model.train()
@@ -145,7 +152,7 @@ def test_what_is_saved_is_what_changed_and_is_planned_for(tmp_path, runtime):
     assert {key.split(".")[1] for key in own} == {"layer4", "fc"}
     assert all(key.startswith(("backbone.layer4.2.", "backbone.fc.")) for key in own)
     assert all(not np.array_equal(before[key], value) for key, value in own.items())
-    plain = load_backbone("resnet50", "random", input_size=size)
+    plain = Trace(planned("resnet50", "random", input_size=size))
     assert changed_bytes(plain, LAST) == sum(v.nbytes for v in own.values())
     assert changed_bytes(plain, "all") == sum(
         value.nbytes for key, value in before.items() if key.startswith("backbone.")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -269,3 +271,27 @@ def test_nod_is_checked_as_configured(tmp_path, capsys):
     support.unlink()
     status, text = said()
     assert status == 1 and support.name in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("library", "sections", "words"),
+    [
+        ("peft", {"tuning": {"adapt": {"lora": {}}}}, r"tuning\.adapt\.lora: .*cortune\[lora\]"),
+        (
+            "open_clip",
+            {"backbone": {"name": "open_clip/ViT-B-32/openai"}},
+            r"backbone\.name: .*cortune\[open-clip\]",
+        ),
+    ],
+)
+def test_a_missing_library_is_named(tmp_path, tree, monkeypatch, library, sections, words):
+    path = configuration(tmp_path, **sections)
+    assert not find_problems(path)
+    monkeypatch.setitem(sys.modules, library, None)
+    (problem,) = find_problems(path)
+    assert re.search(f"{words}.*", problem) and f"found no {library} here" in problem
+
+
+def test_what_cannot_be_adapted_is_a_problem(tmp_path, tree):
+    (problem,) = find_problems(configuration(tmp_path, tuning={"adapt": {"last_blocks": 9}}))
+    assert re.match(r"tuning\.adapt\.last_blocks: found 9; expected at most the 8 blocks", problem)

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from cortune.errors import InputError, ResourceError
+from cortune.errors import InputError
+from cortune.extras import extra
 from cortune.section import Count, Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from cortune.networks.layers import Trace
 
 _KEY = "tuning.adapt"
 _BASE_LAYER = ".base_layer."
@@ -69,10 +72,13 @@ def adapt(model: nn.Module, how: How) -> None:
     ResourceError
         If LoRA is asked for and peft is not installed.
     """
+    from cortune.networks.backbones import origin_of
+    from cortune.networks.layers import Trace
+
     if how == "all":
         return
     if how.lora is None:
-        trained = _last_blocks(model, how)
+        trained = _last_blocks(model, Trace(origin_of(model)), how)
         model.requires_grad_(False)
         for module in trained:
             for parameter in module.parameters(recurse=False):
@@ -80,7 +86,7 @@ def adapt(model: nn.Module, how: How) -> None:
         description: dict[str, Any] = {"last_blocks": how.last_blocks}
     else:
         trained = []
-        modules, parameters = _targets(model)
+        modules, parameters = _targets(Trace(origin_of(model)))
         description = {**dict(how.lora), "modules": modules, "parameters": parameters}
         restore(model, description)
     vars(model)["adaptation"] = description
@@ -111,20 +117,14 @@ def restore(model: nn.Module, description: Mapping[str, Any]) -> None:
     """
     if "rank" not in description:
         return
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ResourceError(
-            f"{_KEY}.lora: found no peft ({error}), expected it to be installed. "
-            "Install it with pip install 'cortune[lora]'."
-        ) from error
-    config = LoraConfig(
+    peft = extra("peft", "lora", f"{_KEY}.lora")
+    config = peft.LoraConfig(
         r=description["rank"],
         lora_alpha=description["alpha"],
         target_modules="|".join(re.escape(each) for each in description["modules"]) or [],
         target_parameters=list(description["parameters"]) or None,
     )
-    inject_adapter_in_model(config, model)
+    peft.inject_adapter_in_model(config, model)
 
 
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
@@ -154,77 +154,51 @@ def difference(model: nn.Module, base: Mapping[str, Tensor]) -> dict[str, Tensor
     }
 
 
-def changed_bytes(model: nn.Module, how: How) -> int:
+def changed_bytes(trace: Trace, how: How) -> int:
     """Return the bytes that tuning changes, without drawing or loading anything."""
+    model = trace.model
     if how == "all":
         tensors: Sequence[Tensor] = list(model.state_dict().values())
     elif how.lora is None:
         tensors = [
             each
-            for module in _last_blocks(model, how)
+            for module in _last_blocks(model, trace, how)
             for each in (*module.parameters(recurse=False), *module.buffers(recurse=False))
         ]
     else:
-        modules, parameters = _targets(model)
+        modules, parameters = _targets(trace)
         weights = [model.get_parameter(f"{each}.weight") for each in modules]
         weights += [model.get_parameter(each) for each in parameters]
         return 4 * how.lora.rank * sum(each[0].numel() + len(each) for each in weights)
     return sum(each.numel() * each.element_size() for each in tensors)
 
 
-def _last_blocks(model: nn.Module, how: Adapt) -> list[nn.Module]:
+def _last_blocks(model: nn.Module, trace: Trace, how: Adapt) -> list[nn.Module]:
     """Return every module from the first tuned block on."""
-    from cortune.networks.backbones import origin_of
-    from cortune.networks.families import find_family
-
-    name, n = origin_of(model).name, how.last_blocks or 0
-    blocks = find_family(name)[0].blocks(model)
+    n, blocks = how.last_blocks or 0, trace.blocks
     if n > len(blocks):
         raise InputError(
             f"{_KEY}.last_blocks",
             str(n),
-            f"at most the {len(blocks)} blocks of {name}",
+            f"at most the {len(blocks)} blocks of {trace.name}",
             "Lower it, or set tuning.adapt: all.",
         )
     names = [each for each, _ in model.named_modules()]
     return list(model.modules())[names.index(blocks[-n]) :]
 
 
-def _targets(model: nn.Module) -> tuple[list[str], list[str]]:
+def _targets(trace: Trace) -> tuple[list[str], list[str]]:
     """Return the modules and parameters that adapters are put beside."""
-    from cortune.networks.backbones import origin_of
     from cortune.networks.families import find_family
 
-    name = origin_of(model).name
-    modules, parameters = find_family(name)[0].lora_targets(model, _called(model))
+    blocks = trace.blocks
+    called = trace.called(blocks[0], blocks[-1]) if blocks else []
+    modules, parameters = find_family(trace.name)[0].lora_targets(trace.model, called)
     if not modules and not parameters:
         raise InputError(
             f"{_KEY}.lora",
-            f"{name}, which has no layer that an adapter could be put beside",
+            f"{trace.name}, which has no layer that an adapter could be put beside",
             "a network with linear layers, convolutions or attention that a forward pass calls",
             "Set tuning.adapt: all, or last_blocks.",
         )
     return modules, parameters
-
-
-def _called(model: nn.Module) -> set[str]:
-    """Return the names of the modules that a forward pass calls."""
-    import torch
-
-    from cortune.networks.backbones import origin_of
-
-    called: set[str] = set()
-    handles = [
-        module.register_forward_hook(lambda _m, _i, _o, name=name: called.add(name))
-        for name, module in model.named_modules()
-    ]
-    size, training = origin_of(model).preprocessing.input_size, model.training
-    device = next(model.parameters()).device
-    try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, size, size, device=device))
-    finally:
-        model.train(training)
-        for handle in handles:
-            handle.remove()
-    return called

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 from cortune.errors import InputError
 from cortune.networks.backbones import Origin, origin_of, tokens_of
 from cortune.networks.families import Tokens
+from cortune.networks.weights import without_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,7 +53,7 @@ class Trace:
     """One forward pass of images of zeros through a network, without its weights.
 
     The network is built anew without memory for its weights, and with random ones where it
-    cannot be built so, so that it takes seconds whatever its size.
+    cannot be run so, so that it takes seconds whatever its size.
 
     Parameters
     ----------
@@ -64,18 +65,14 @@ class Trace:
         import torch
 
         size = origin.preprocessing.input_size
-        self.problem = ""
+        self.name, self.problem = origin.name, ""
         for device in ("meta", "cpu"):
+            build = origin.build if device == "cpu" else partial(without_memory, origin.build)
+            self.model = build().eval().requires_grad_(False)
+            images = torch.zeros(_N_IMAGES, 3, size, size, device=device, requires_grad=True)
             try:
-                with torch.device(device):
-                    self.model = origin.build().eval().requires_grad_(False)
-                    images = torch.zeros(_N_IMAGES, 3, size, size, requires_grad=True)
                 self._run(images)
             except NotImplementedError:
-                continue
-            except RuntimeError as error:  # of building: RegNet computes with tensors
-                if "meta" not in str(error) or device == "cpu":
-                    raise
                 continue
             break
 
@@ -183,22 +180,11 @@ class Trace:
         InputError
             If the network cannot be run at its input size.
         """
-        if self.problem:
-            raise self._cannot_run()
-        blocks, units = self._units()
-        chosen = blocks if len(blocks) >= n else units
+        self.require_runs()
+        blocks, units = self._units
+        chosen = blocks if len(blocks) >= n else [last for _, last in units]
         n = min(n, len(chosen))
         return [chosen[-(-(at + 1) * len(chosen) // n) - 1] for at in range(n)]
-
-    def _cannot_run(self) -> InputError:
-        origin = origin_of(self.model)
-        size = origin.preprocessing.input_size
-        return InputError(
-            "backbone.input_size",
-            f"{size}, at which {origin.name} cannot be run ({self.problem})",
-            "a size that the network can be run at",
-            "Leave the key out for the size of its makers, or choose a larger one.",
-        )
 
     def require_runs(self) -> None:
         """Make sure that the network runs at its input size.
@@ -208,10 +194,36 @@ class Trace:
         InputError
         """
         if self.problem:
-            raise self._cannot_run()
+            size = origin_of(self.model).preprocessing.input_size
+            raise InputError(
+                "backbone.input_size",
+                f"{size}, at which {self.name} cannot be run ({self.problem})",
+                "a size that the network can be run at",
+                "Leave the key out for the size of its makers, or choose a larger one.",
+            )
 
-    def _units(self) -> tuple[list[str], list[str]]:
-        """Return the blocks that all of an image passes, and the units of a chain.
+    @property
+    def blocks(self) -> list[str]:
+        """Blocks that come more than once; of a network without, the first of each step of a chain.
+
+        Raises
+        ------
+        InputError
+            If the network cannot be run at its input size.
+        """
+        self.require_runs()
+        blocks, units = self._units
+        return blocks or [first for first, _ in units]
+
+    def called(self, start: str, end: str) -> list[str]:
+        """Return the modules that are called, from one in their order on to the end of another."""
+        names = [name for name, _ in self.model.named_modules()]
+        inside = [at for at, name in enumerate(names) if f"{name}.".startswith(f"{end}.")]
+        return [name for name in names[names.index(start) : inside[-1] + 1] if name in self._calls]
+
+    @cached_property
+    def _units(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """The blocks that all of an image passes; the first and last module of units of a chain.
 
         A module is a *cut* if every path from image to output leads through its output.
         """
@@ -246,26 +258,26 @@ class Trace:
         repeated = [b for b in blocks if left[type(modules[b])] > 1]
         within = tuple(f"{b}." for b in blocks)
         ends = {at[b] for b in blocks}
-        units: list[str] = []
+        units: list[tuple[str, str]] = []
         closed = True
         idle = (nn.Dropout, nn.Identity, nn.Flatten, nn.AdaptiveAvgPool2d)
         for name in sorted(at, key=at.__getitem__):
             module = modules[name]
             if name in blocks:
-                units.append(name)
+                units.append((name, name))
                 closed = True
             elif name.startswith(within) or at[name] in ends:
                 continue
             elif name in composite:
-                if not closed and at[name] > at[units[-1]]:
-                    units[-1] = name
+                if not closed and at[name] > at[units[-1][1]]:
+                    units[-1] = (units[-1][0], name)
             elif any(module.children()):
                 continue
             elif any(p.ndim > 1 for p in module.parameters()):
-                units.append(name)
+                units.append((name, name))
                 closed = False
             elif not (closed or isinstance(module, idle)):
-                units[-1] = name
+                units[-1] = (units[-1][0], name)
         return repeated, units
 
 

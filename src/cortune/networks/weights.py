@@ -170,7 +170,7 @@ def fitted(name: str, family: BackboneFamily, checkpoint: Checkpoint, build: Bui
     InputError
         If the checkpoint does not fit, or is not finite.
     """
-    plain = _shapes(build)
+    plain = without_memory(lambda: build({})).state_dict()
     candidates = _candidates(checkpoint, family, list(plain))
 
     def load(candidate: _Candidate) -> tuple[nn.Module, list[str]]:
@@ -203,15 +203,15 @@ def fitted(name: str, family: BackboneFamily, checkpoint: Checkpoint, build: Bui
     return next(model for each, model, _ in tried if each is chosen)
 
 
-def _shapes(build: Build) -> Mapping[str, Tensor]:
-    """Return a network's own state dict, without drawing its weights where that can be had."""
+def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network without memory for its weights, and without drawing them where it can."""
     import torch
 
     try:
         with torch.device("meta"):
-            return build({}).state_dict()
+            return build()
     except (NotImplementedError, RuntimeError):  # some compute with tensors, such as RegNet
-        return build({}).state_dict()
+        return build().to("meta")
 
 
 def _chosen(source: object, fits: list[_Candidate]) -> _Candidate:

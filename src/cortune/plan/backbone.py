@@ -64,5 +64,5 @@ def shape_of(config: Config) -> Shape:
         model(torch.zeros(1, 3, size, size, device=device))
         widths = {layer: prod(outputs[layer].shape) for layer in layers}
     n_bytes = sum(value.numel() * value.element_size() for value in model.state_dict().values())
-    tuned = changed_bytes(model, config.tuning.adapt)
+    tuned = changed_bytes(trace, config.tuning.adapt)
     return Shape(counter.get_total_flops() / 1e9, widths, n_bytes, chosen, tuned)

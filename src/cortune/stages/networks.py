@@ -146,7 +146,7 @@ _TUNES = ("seed", "tuning.precision", "tuning.adapt", "{recipe}")
 
 
 @stage(
-    number=3,
+    number=4,
     entities=OF_NETWORK,
     reads=_TUNES,
     inputs={
@@ -193,7 +193,7 @@ def _units(project: Project, address: Address) -> dict[str, Any]:
 
 
 @stage(
-    number=3,
+    number=4,
     entities=OF_NETWORK,
     reads=(*_TUNES, "tuning.pooled_order"),
     facts=_units,

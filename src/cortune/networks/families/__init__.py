@@ -11,8 +11,7 @@ import difflib
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -174,45 +173,18 @@ class BackboneFamily(ABC):
         self.weights_entry(name, weights)
         raise NotImplementedError
 
-    def blocks(self, model: nn.Module) -> list[str]:
-        """Return the names of the blocks that a network is a chain of, in their order.
-
-        By default the outermost modules with parts whose kind comes more than once, such as
-        residual or attention blocks; stages of such blocks are looked into. In networks without
-        blocks, every layer with a matrix of weights.
-        """
-        from torch import nn
-
-        kinds = Counter(map(type, model.modules()))
-
-        def walk(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-            for name, child in module.named_children():
-                kind, here = type(child), f"{path}{name}"
-                plain = kind in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-                whole = any(child.children()) and not plain and "Stage" not in kind.__name__
-                if (whole and kinds[kind] > 1) or not any(child.children()):
-                    yield here, child
-                else:
-                    yield from walk(child, f"{here}.")
-
-        found = list(walk(model, ""))
-        composite = [name for name, each in found if any(each.children())]
-        return composite or [
-            name for name, each in found if any(p.ndim > 1 for p in each.parameters())
-        ]
-
     def lora_targets(
         self, model: nn.Module, called: Collection[str]
     ) -> tuple[list[str], list[str]]:
-        """Return what of a network's blocks low-rank adapters are put beside.
+        """Return what low-rank adapters are put beside.
 
         Parameters
         ----------
         model : nn.Module
         called : collection of str
-            Names of the modules that a forward pass calls. An adapter of any other, such as the
-            output of :class:`torch.nn.MultiheadAttention`, whose weights are read past it, would
-            change nothing.
+            Names of the modules from the first block to the last that a forward pass calls. An
+            adapter of any other, such as the output of :class:`torch.nn.MultiheadAttention`,
+            whose weights are read past it, would change nothing.
 
         Returns
         -------
@@ -224,12 +196,9 @@ class BackboneFamily(ABC):
         """
         from torch import nn
 
-        blocks = self.blocks(model)
-        inside = tuple(f"{block}." for block in blocks)
         modules, parameters = [], []
-        for name, module in model.named_modules():
-            if name not in called or not (name in blocks or name.startswith(inside)):
-                continue
+        for name in called:
+            module = model.get_submodule(name)
             if isinstance(module, nn.Linear | nn.Conv2d) and getattr(module, "groups", 1) == 1:
                 modules.append(name)
             elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:

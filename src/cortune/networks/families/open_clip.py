@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cortune.errors import InputError, ResourceError
+from cortune.errors import InputError
+from cortune.extras import extra
 from cortune.networks.families import (
     PUBLISHED,
     BackboneFamily,
@@ -149,11 +150,4 @@ class OpenClip(BackboneFamily):
 
 
 def _library() -> Any:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ResourceError(
-            "backbone.name: found no OpenCLIP here, which open_clip/… needs. Install it with "
-            "pip install 'cortune[open-clip]'."
-        ) from error
-    return open_clip
+    return extra("open_clip", "open-clip", "backbone.name")
