@@ -279,7 +279,7 @@ def test_nod_is_checked_as_configured(tmp_path, capsys):
         ("peft", {"tuning": {"adapt": {"lora": {}}}}, r"tuning\.adapt\.lora: .*cortune\[lora\]"),
         (
             "open_clip",
-            {"backbone": {"name": "open_clip/ViT-B-32/openai"}},
+            {"backbone": {"name": "open_clip/ViT-B-32/openai", "layers": "auto"}},
             r"backbone\.name: .*cortune\[open-clip\]",
         ),
     ],

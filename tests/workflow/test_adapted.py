@@ -1,4 +1,4 @@
-"""Networks of which a part is tuned, through a whole run; timm says what a tuned one gives."""
+"""Networks of which a part is tuned, in every stage that reads them; timm says what they give."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ pytestmark = [pytest.mark.workflow, pytest.mark.long]
 NETWORKS = {
     "vit": ("timm/test_vit", {"lora": {"rank": 2, "alpha": 8}}, "blocks.1", "blocks.4", "lora_"),
     "resnet": ("timm/test_resnet", {"last_blocks": 1}, "layer2.0", "layer4.0", "layer4.0. fc."),
+}
+# The last stages that read networks, and what of them names methods.
+TABLES = {
+    "tabulate_transfer": "transfer_subjects.csv",
+    "tabulate_probes": "probes.csv",
+    "tabulate_lateralization": "lateralization.csv",
+    "embed_networks": "landscape.csv",
+    "tabulate_encoders": "encoders.csv",
 }
 
 
@@ -53,19 +61,20 @@ def gram_by_timm(exported, layer, pictures):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_an_adapted_network_goes_all_the_way(workspace, kind):
     name, adapt, first, last, changed = NETWORKS[kind]
-    workspace.run(workspace.write_config(configuration(name, adapt, first, last)))
+    config = workspace.write_config(configuration(name, adapt, first, last))
+    workspace.run(config, "--until", *TABLES)
     results, subject = workspace.folder / "results", "ds-nsd/sub-subj01"
-    tables = results / "latest" / "tables"
-    for table in ("encoding", "transfer_subjects", "probes", "lateralization", "landscape"):
-        assert "contrastive" in set(pd.read_csv(tables / f"{table}.csv")["method"]), table
 
     def made(stage, file):
-        (path,) = results.glob(f"{stage}/*/{subject}/{file}")
+        (path,) = results.glob(f"{stage}/*/{file}")
         return path
 
+    for stage, table in TABLES.items():
+        assert "contrastive" in set(pd.read_csv(made(stage, table))["method"]), table
+
     unit = "hemi-lh/roi-V1v/method-contrastive/rep-0"
-    (base,) = results.glob("prepare_backbone/*/network.safetensors")
-    tuned = load_file(made("tune_network", f"{unit}/network.safetensors"))
+    base = made("prepare_backbone", "network.safetensors")
+    tuned = load_file(made("tune_network", f"{subject}/{unit}/network.safetensors"))
     saved = {key.removeprefix("backbone."): v for key, v in tuned.items() if key[0] == "b"}
     if kind == "vit":
         assert all(changed in key for key in saved) and len(saved) == 2 * 4 * 6
@@ -73,17 +82,16 @@ def test_an_adapted_network_goes_all_the_way(workspace, kind):
         assert all(key.startswith(tuple(changed.split())) for key in saved)
     assert sum(v.nbytes for v in saved.values()) < base.stat().st_size / 2
 
-    done = workspace.cortune(
-        "export", "--method", "contrastive", "--subject", "subj01", "--out", "exported"
-    )
+    chosen = ("--configfile", str(config), "--subject", "subj01", "--out", "exported")
+    done = workspace.cortune("export", *chosen)
     assert done.returncode == 0, done.stderr
-    index = pd.read_csv(made("prepare_images", "index.csv"))
-    images = np.load(made("prepare_images", "images.npy"))
-    untuned = made("extract_features", "hemi-all/roi-all/method-untuned/rep-0/grams.h5")
-    with (
-        h5py.File(made("extract_features", f"{unit}/grams.h5")) as file,
-        h5py.File(untuned) as start,
-    ):
+    index = pd.read_csv(made("prepare_images", f"{subject}/index.csv"))
+    images = np.load(made("prepare_images", f"{subject}/images.npy"))
+    paths = [
+        made("extract_features", f"{subject}/{which}/grams.h5")
+        for which in (unit, "hemi-all/roi-all/method-untuned/rep-0")
+    ]
+    with h5py.File(paths[0]) as file, h5py.File(paths[1]) as start:
         identities = np.char.decode(file["identities"][:], "utf-8")
         rows = pd.Index(index["identity"]).get_indexer(identities)
         expected = gram_by_timm(workspace.folder / "exported", last, images[rows])
