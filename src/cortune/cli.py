@@ -257,15 +257,19 @@ def init(arguments: argparse.Namespace) -> int:
 def export(arguments: argparse.Namespace) -> int:
     """Write the encoders of a finished run as folders for other places."""
     from cortune.exports import export_all
+    from cortune.submission import write_submission
 
-    wanted = {key: getattr(arguments, key) for key in ("subject", "hemisphere", "roi", "method")}
-    written = export_all(
-        _project(arguments),
-        Path(arguments.out),
-        {key: value for key, value in wanted.items() if value},
-        form=arguments.form,
-        push=arguments.push,
-    )
+    names = ("subject", "hemisphere", "roi", "method")
+    wanted = {name: value for name in names if (value := getattr(arguments, name))}
+    project, out = _project(arguments), Path(arguments.out)
+    if arguments.form == "algonauts2023":
+        for name in ("hemisphere", "roi", "push"):
+            if found := getattr(arguments, name):
+                expected = "nothing: a submission has every vertex, and is uploaded by hand"
+                raise InputError(f"--{name}", found, expected, "Leave it out.")
+        written = write_submission(project, out, wanted)
+    else:
+        written = export_all(project, out, wanted, form=arguments.form, push=arguments.push)
     print(*written, sep="\n")
     return 0
 
@@ -426,9 +430,9 @@ def _parser() -> argparse.ArgumentParser:
         "--as",
         dest="form",
         default="hub",
-        choices=("hub", "brainscore"),
-        help="a folder for each encoder as the Hugging Face hub has it; or a model "
-        "plugin of Brain-Score for each [hub]",
+        choices=("hub", "brainscore", "algonauts2023"),
+        help="a folder for each encoder as the Hugging Face hub has it; a model plugin of "
+        "Brain-Score for each; or all of them as one submission to the Algonauts challenge [hub]",
     )
     for name in ("subject", "hemisphere", "roi", "method"):
         sub.add_argument(f"--{name}", help=f"encoders of this {name} alone")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cortune.address import ALL, Address
+from cortune.artifacts import PathLike
 from cortune.errors import InputError
 from cortune.export.brainscore import plugin_folder
 from cortune.export.encoder import Encoder
@@ -18,11 +18,9 @@ from cortune.stages.export import exported
 if TYPE_CHECKING:
     from cortune.project import Project
 
-logger = logging.getLogger(__name__)
 
-
-def exported_encoders(project: Project, wanted: Mapping[str, str]) -> dict[Address, Encoder]:
-    """Return the encoders of a project whose addresses have some entities.
+def finished(project: Project, wanted: Mapping[str, str]) -> dict[Address, Path]:
+    """Return the folders of a project's encoders whose addresses have some entities.
 
     Raises
     ------
@@ -45,22 +43,18 @@ def exported_encoders(project: Project, wanted: Mapping[str, str]) -> dict[Addre
         raise InputError(
             "export", f"no encoder of {asked}", f"one of {models}", "Correct the name."
         )
-    encoders = {}
-    for each in found:
-        path = Path(project.path("export_encoder", "config", each))
+    paths = {each: Path(project.path("export_encoder", "config", each)) for each in found}
+    for path in paths.values():
         if not path.is_file():
             raise InputError(
                 path, "no file", "the encoder of a finished run", "Run `snakemake --cores all`."
             )
-        encoder = Encoder(path.parent)
-        rois = [wanted["roi"]] if "roi" in wanted else None
-        encoders[each] = encoder.only(hemisphere=wanted.get("hemisphere"), rois=rois)
-    return encoders
+    return {each: path.parent for each, path in paths.items()}
 
 
 def export_all(
     project: Project, out: Path, wanted: Mapping[str, str], *, form: str, push: str | None = None
-) -> list[Path]:
+) -> list[PathLike]:
     """Write encoders of a finished run for other places.
 
     Parameters
@@ -76,26 +70,28 @@ def export_all(
 
     Returns
     -------
-    list of Path
-        What was written.
+    list of path
+        What was written, and the address of the upload.
 
     Raises
     ------
     InputError
         If there is no such encoder, or `push` is given and there are several.
     """
-    encoders = exported_encoders(project, wanted)
-    if push and (form != "hub" or len(encoders) > 1):
-        models = "; ".join(f"{each.subject} {each.model}" for each in encoders)
+    folders = finished(project, wanted)
+    if push and (form != "hub" or len(folders) > 1):
+        models = "; ".join(f"{each.subject} {each.model}" for each in folders)
         raise InputError(
             "--push", models, "one encoder in a folder of the hub", "Name its subject, method, ROI."
         )
-    written = []
-    for place, encoder in encoders.items():
+    written: list[PathLike] = []
+    rois = [wanted["roi"]] if "roi" in wanted else None
+    for place, made in folders.items():
+        encoder = Encoder(made).only(hemisphere=wanted.get("hemisphere"), rois=rois)
         own = place.own
         parts = [own[key] for key in ("method", "subject", "hemisphere", "roi") if key in own]
         name = "-".join(parts)
-        folder = out if len(encoders) == 1 else out / name
+        folder = out if len(folders) == 1 else out / name
         if form == "brainscore":
             network = encoder.saved.name.replace("/", "_")
             written.append(plugin_folder(encoder, folder, f"cortune_{network}_{name}"))
@@ -106,5 +102,5 @@ def export_all(
                 export_folder(encoder, folder, layout=dataset.layout, simulated=simulated)
             )
     if push:
-        logger.info("%s", upload(written[0], push))
+        written.append(upload(written[0], push))
     return written

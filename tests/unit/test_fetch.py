@@ -412,7 +412,11 @@ def test_archives_of_the_challenge(place: str, tmp_path: Path) -> None:
         open_dataset("algonauts2023", root).responses("subj01", "lh").values for root in (out, tree)
     )
     np.testing.assert_array_equal(mine, theirs)
-    assert not (out / "subj01/test_split/test_images").exists()
+    mine, theirs = (
+        [path.name for path in open_dataset("algonauts2023", root).test_pictures("subj01")]
+        for root in (out, tree)
+    )
+    assert mine == theirs and len(mine) == 2
     assert sorted(path.name for path in out.iterdir()) == [".lock", "subj01"]
     assert (archives / "subj01.zip").is_file()
 

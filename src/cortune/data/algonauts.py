@@ -46,6 +46,7 @@ class Tree:
     pictures: str
     masks: str
     noise_ceiling: str
+    test_pictures: str
 
 
 DISTRIBUTED = Tree(
@@ -54,6 +55,7 @@ DISTRIBUTED = Tree(
     pictures="subj{n:02d}/training_split/training_images",
     masks="subj{n:02d}/roi_masks",
     noise_ceiling="subj{n:02d}/test_split/noise_ceiling/{h}_noise_ceiling.npy",
+    test_pictures="subj{n:02d}/test_split/test_images",
 )
 AUTHORS = Tree(
     folder="training_fmri/Subj{n}",
@@ -61,6 +63,7 @@ AUTHORS = Tree(
     pictures="training_images/Subj{n}",
     masks="roi_masks/Subj{n}",
     noise_ceiling="noise_ceiling/Subj{n}/{h}_noise_ceiling.npy",
+    test_pictures="test_images/Subj{n}",
 )
 
 
@@ -87,6 +90,19 @@ class AlgonautsReader(FamilyReader):
         identities = self._identities([picture.nsd_id for picture in pictures])
         nsd_ids = tuple(picture.nsd_id for picture in pictures)
         return Images(identities, tuple(picture.path for picture in pictures), nsd_ids)
+
+    def test_pictures(self, subject: str) -> list[Path]:
+        """Return the pictures of the challenge's test split, in the order of a submission's rows.
+
+        Raises
+        ------
+        InputError
+            If there are none, or one's name is malformed, missing or there twice.
+        """
+        pictures, problems = list_pictures(self._path("test_pictures", subject), "test")
+        for problem in problems:
+            raise problem
+        return [picture.path for picture in pictures]
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
         """Return the responses of one hemisphere, memory-mapped.

@@ -28,7 +28,8 @@ from cortune.files import regular_file
 N_FSAVERAGE = 163_842
 N_NSD = 73_000
 
-_PICTURE = re.compile(r"train-(?P<counter>[0-9]{4,5})_nsd-(?P<nsd>[0-9]{5})\.png")
+_PICTURE = r"{split}-(?P<counter>[0-9]{{4,5}})_nsd-(?P<nsd>[0-9]{{5}})\.png"
+_KINDS = {"train": "training", "test": "test"}
 # ROI names become folder names.
 _ROI_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 AS_DISTRIBUTED = "Copy the file as distributed by the challenge."
@@ -38,7 +39,7 @@ _SHOWN_PICTURES = 5
 
 
 class Picture(NamedTuple):
-    """A training picture, as its name says."""
+    """A picture of the challenge, as its name says."""
 
     counter: int
     nsd_id: int
@@ -94,13 +95,16 @@ def check_names(path: str | Path, names: Mapping[int, str]) -> None:
             raise InputError(path, f"the ROI name {name!r}", expected, cure)
 
 
-def list_pictures(folder: str | Path) -> tuple[list[Picture], list[InputError]]:
-    """Read the training pictures' names.
+def list_pictures(
+    folder: str | Path, split: str = "train"
+) -> tuple[list[Picture], list[InputError]]:
+    """Read the names of a split's pictures.
 
     Parameters
     ----------
     folder : path
         Holds ``train-0001_nsd-00013.png`` and so on; hidden files are ignored.
+    split : {"train", "test"}
 
     Returns
     -------
@@ -115,33 +119,35 @@ def list_pictures(folder: str | Path) -> tuple[list[Picture], list[InputError]]:
             names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     except OSError as error:
         found = "no folder" if isinstance(error, FileNotFoundError) else str(error.strerror)
-        cure = "Copy the training pictures there."
-        return [], [InputError(folder, found, "the folder of training pictures", cure)]
-    matches = {name: _PICTURE.fullmatch(name) for name in names}
+        cure = f"Copy the {_KINDS[split]} pictures there."
+        return [], [InputError(folder, found, f"the folder of {_KINDS[split]} pictures", cure)]
+    pattern = re.compile(_PICTURE.format(split=split))
+    matches = {name: pattern.fullmatch(name) for name in names}
     malformed = [name for name, match in matches.items() if not match]
     pictures = sorted(
         Picture(int(match["counter"]), int(match["nsd"]), Path(folder, name))
         for name, match in matches.items()
         if match
     )
-    return pictures, [*_name_problems(Path(folder), malformed, pictures)]
+    return pictures, [*_name_problems(Path(folder), split, malformed, pictures)]
 
 
 def _name_problems(
-    folder: Path, malformed: Sequence[str], pictures: Sequence[Picture]
+    folder: Path, split: str, malformed: Sequence[str], pictures: Sequence[Picture]
 ) -> Iterator[InputError]:
     if malformed:
         yield InputError(
             folder,
             f"{count(malformed, 'file')} with other names: {some([*map(repr, malformed)])}",
-            "pictures named like train-0001_nsd-00013.png only",
+            f"pictures named like {split}-0001_nsd-00013.png only",
             "Rename or remove them.",
         )
     if not pictures:
-        yield InputError(folder, "no training picture", "one per response row", AS_DISTRIBUTED)
+        found = f"no {_KINDS[split]} picture"
+        yield InputError(folder, found, "one per row of responses", AS_DISTRIBUTED)
         return
     counters = Counter(picture.counter for picture in pictures)
-    expected = f"each number of train-NNNN once, from 1 to {len(pictures)}"
+    expected = f"each number of {split}-NNNN once, from 1 to {len(pictures)}"
     if twice := [counter for counter, count in counters.items() if count > 1]:
         found = f"{count(twice, 'duplicate number')}: {some(twice)}"
         yield InputError(folder, found, expected, "Remove the duplicates.")

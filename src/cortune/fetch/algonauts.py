@@ -21,7 +21,7 @@ TERMS = (
 )
 _NEEDED = re.compile(
     r"(?:.*/)?(?P<path>(?:training_split/training_fmri|training_split/training_images|roi_masks|"
-    r"test_split/noise_ceiling)/[A-Za-z0-9][A-Za-z0-9_.-]*)"
+    r"test_split/noise_ceiling|test_split/test_images)/[A-Za-z0-9][A-Za-z0-9_.-]*)"
 )
 
 
@@ -62,7 +62,7 @@ def unpack(archive: Path, folder: Path) -> int:
                 if (match := _NEEDED.fullmatch(info.filename))
             }
             tops = {path.rsplit("/", 1)[0] for path in found}
-            if len(tops - {"test_split/noise_ceiling"}) < 3:
+            if sum(not top.startswith("test_split") for top in tops) < 3:
                 raise InputError(
                     archive, f"only {', '.join(tops) or 'other files'}", expected, AGAIN
                 )
