@@ -104,7 +104,10 @@ class Run:
         """
         from cortune.networks.store import load_network
 
-        return load_network(self._one("network.safetensors", address))
+        # Of an adapted network there is only its difference from the untuned one.
+        known = self._found("network.safetensors")
+        base = next((path for path, place in known.items() if not place.method), None)
+        return load_network(self._one("network.safetensors", address), base)
 
     def encoder(self, **address: str) -> Encoder:
         """Return an encoder of the run.

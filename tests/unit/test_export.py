@@ -20,17 +20,18 @@ from cortune.data.prepare import read_responses
 from cortune.data.units import load_images
 from cortune.encoding import Settings
 from cortune.encoding.ridge import predict, principal_components, project, rotate
-from cortune.errors import InputError, LeakageError
+from cortune.errors import InputError, LeakageError, ResourceError
 from cortune.export.brainscore import plugin_folder
 from cortune.export.encoder import Encoder, find_pictures
 from cortune.export.fit import Target, fit_encoder
 from cortune.export.hub import export_folder
 from cortune.export.outputs import predict_to_file
 from cortune.features import extract_features
-from cortune.networks.backbones import build_backbone
+from cortune.networks.backbones import build_backbone, preprocessing
 from cortune.networks.device import choose_runtime
 from cortune.networks.store import save_network
 from cortune.versions import Provenance
+from disks import mounted
 
 PROVENANCE = Provenance("export_encoder", "1-00000000", 0)
 SETTINGS = Settings(alphas=[1e-2, 0.1, 1.0], n_components=20)
@@ -64,7 +65,9 @@ def _sets(paths):
     return images.identities, images.sets
 
 
-def fitted(prepared, folder, *, fit="untouched", dtype="float32", network=None, layers=LAYERS):
+def fitted(
+    prepared, folder, *, fit="untouched", dtype="float32", network=None, layers=LAYERS, base=None
+):
     targets = [
         Target("nsd", "subj01", side, "V1v", prepared.responses[side]) for side in ("lh", "rh")
     ]
@@ -82,6 +85,7 @@ def fitted(prepared, folder, *, fit="untouched", dtype="float32", network=None, 
         dtype=dtype,
         n_folds=3,
         batch_size=16,
+        base=base,
     )
     return Encoder(folder)
 
@@ -265,6 +269,66 @@ def test_weights_load_in_the_makers_own_libraries(prepared, tmp_path, name):
         assert torch.equal(model.eval()(x), backbone.eval()(x))
 
 
+# A network, and a layer after what was tuned of it.
+ADAPTED = {
+    "alexnet": "classifier.5",
+    "vit_b_16": "encoder.layers.encoder_layer_11",
+    "timm/vit_tiny_patch16_224": "blocks.11",
+}
+
+
+@pytest.mark.parametrize("how", [{"last_blocks": 1}, {"lora": {"rank": 2, "alpha": 4}}], ids=str)
+@pytest.mark.parametrize("name", ADAPTED)
+def test_an_adapted_network_leaves_as_a_whole_one_of_its_makers(prepared, tmp_path, name, how):
+    """Weights that were added to are compared with the network that was saved as a difference."""
+    from safetensors.torch import load_file
+
+    from cortune.networks.adapters import Adapt, adapt
+
+    size = 64
+    shown = preprocessing(name, "random").at(size)
+    given = {"image_size" if name == "vit_b_16" else "img_size": size} if "vit" in name else {}
+    backbone = build_backbone(name, num_classes=7, seed=0, preprocessing=shown, **given)
+    base, path = tmp_path / "base.safetensors", tmp_path / "network.safetensors"
+    noise, x = torch.Generator().manual_seed(0), torch.randn(2, 3, size, size)
+
+    def perturb():
+        with torch.no_grad():
+            for parameter in (p for p in backbone.parameters() if p.requires_grad):
+                parameter += 0.05 * torch.randn(parameter.shape, generator=noise)
+            return backbone.eval()(x)
+
+    before = perturb()
+    save_network(base, backbone, PROVENANCE, num_classes=7)
+    adapt(backbone, Adapt(**how))
+    mine = perturb()
+    tuned_on = [i for i, s in zip(*_sets(prepared), strict=True) if s == "tune"]
+    save_network(path, backbone, PROVENANCE, num_classes=7, tuned_on=tuned_on, base=base)
+    made = fitted(prepared, tmp_path / "made", network=path, base=base, layers=[ADAPTED[name]])
+    out = export_folder(made, tmp_path / "out", layout="nod", simulated=False)
+    moved = cortune.load(shutil.move(out, tmp_path / "elsewhere"))
+    for file in (base, path):
+        file.unlink()
+    pictures = np.asarray(load_images(prepared).cache[:6])
+    wanted = made.predict(pictures, device="cpu")
+    np.testing.assert_allclose(moved.predict(pictures, device="cpu"), wanted, atol=1e-4)
+    assert moved.saved.tuned_on == tuple(sorted(tuned_on))
+    weights = load_file(moved.folder / "model.safetensors")
+    if name.startswith("timm/"):
+        import timm
+
+        model = timm.create_model(f"local-dir:{moved.folder}", pretrained=True)
+    else:
+        from torchvision.models import get_model
+
+        model = get_model(name, num_classes=7, **given)
+        model.load_state_dict(weights)
+    with torch.no_grad():
+        theirs = model.eval()(x)
+    torch.testing.assert_close(theirs, mine, atol=1e-4, rtol=1e-4)
+    assert (before - mine).abs().max() > 1e-2, "nothing was tuned"
+
+
 def test_only_an_export_is_replaced(encoder, folder, tmp_path):
     again = export_folder(encoder, folder, layout="nsd", simulated=False)
     assert again == folder
@@ -400,7 +464,10 @@ def test_a_folder_of_another_version(encoder, tmp_path):
         Encoder(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"model_type": "vit"}', "\x00"])
+BARE = '{"cortune": {"format": 1, "units": []}}'
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"model_type": "vit"}', "\x00", BARE])
 def test_a_foreign_or_damaged_configuration(encoder, tmp_path, text):
     folder = copied(encoder, tmp_path / "copy")
     (folder / "config.json").write_text(text)
@@ -430,6 +497,85 @@ def test_foreign_maps(encoder, tmp_path):
     save_file({"weight": np.zeros((3, 4), np.float32)}, folder / "encoder.safetensors")
     with pytest.raises(InputError, match="no array"):
         Encoder(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "said"),
+    [
+        ("lh/V1v/scale", None, "no array 'lh/V1v/scale'"),
+        ("lh/V1v/mesh_vertices", None, "no array 'lh/V1v/mesh_vertices'"),
+        ("lh/V1v/intercept", (3,), r"'lh/V1v/intercept' of shape \(3,\); expected \(\d+,\)"),
+        ("lh/V1v/weights", (2, 3), r"'lh/V1v/weights' of shape \(2, 3\)"),
+    ],
+)
+def test_maps_of_another_encoder(encoder, tmp_path, key, shape, said):
+    from safetensors.numpy import load_file, save_file
+
+    folder = copied(encoder, tmp_path / "copy")
+    maps = load_file(folder / "encoder.safetensors")
+    del maps[key]
+    if shape:
+        maps[key] = np.zeros(shape, np.float32)
+    save_file(maps, folder / "encoder.safetensors")
+    with pytest.raises(InputError, match=said):
+        Encoder(folder)
+
+
+@pytest.mark.parametrize("name", ["encoder.safetensors", "model.safetensors"])
+def test_one_bit_of_an_exported_folder(folder, tmp_path, name):
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: found another or a damaged file"):
+        cortune.load(copy).network  # noqa: B018
+
+
+def test_a_network_of_another_kind(prepared, encoder, tmp_path):
+    """Its description is Cortune's, its tensors are of something else."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    folder = copied(encoder, tmp_path / "copy")
+    config = json.loads((folder / "config.json").read_text())
+    config["cortune"]["network"]["file"] = "model.safetensors"
+    (folder / "config.json").write_text(json.dumps(config))
+    with safe_open(prepared.network, framework="numpy") as file:
+        metadata = file.metadata()
+    path = folder / "model.safetensors"
+    save_file({"backbone.weight": np.zeros((3, 4), np.float32)}, path, metadata)
+    with pytest.raises(InputError, match="tensors that are not those of alexnet_small"):
+        Encoder(folder).network  # noqa: B018
+    save_file({"weight": np.zeros(3, np.float32)}, path, {"cortune": "no JSON"})
+    with pytest.raises(InputError, match="no readable network.*Export it again"):
+        Encoder(folder).network  # noqa: B018
+
+
+def test_a_network_with_other_features(encoder, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    folder = copied(encoder, tmp_path / "copy")
+    maps, layer = load_file(folder / "encoder.safetensors"), encoder.units[0].layer
+    for name in ("mean", "components"):
+        maps[f"{layer}/{name}"] = maps[f"{layer}/{name}"][1:]
+    save_file(maps, folder / "encoder.safetensors")
+    shutil.copy(encoder.folder / encoder.config["network"]["file"], folder / "n.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["cortune"]["network"]["file"] = "n.safetensors"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"a network with [0-9]+ features in {layer}"):
+        Encoder(folder).predict(np.zeros((1, 64, 64, 3), np.uint8), device="cpu")
+
+
+@pytest.mark.parametrize("form", [".npy", ".parquet", ".gii"])
+def test_a_disk_that_is_full(prepared, encoder, tmp_path, form):
+    files = list(prepared.reader.images("subj01").unique().files)
+    with mounted(tmp_path / "disk", "64k") as disk:
+        with pytest.raises(ResourceError, match="space left on the disk"):
+            predict_to_file(encoder, files, disk.folder / f"out{form}", device="cpu")
+        with pytest.raises(ResourceError, match="space left on the disk"):
+            export_folder(encoder, disk.folder / "hub", layout="nod", simulated=False)
+        assert not [*disk.folder.iterdir()], "something half-written stays"
 
 
 def test_a_network_that_is_none(encoder, tmp_path):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from hub import TOKEN, hub
 from in_process import run_all
 from safetensors.torch import load_file
 
@@ -50,17 +54,22 @@ CONFIG = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A small run, finished."""
-    folder, before = tmp_path_factory.mktemp("run"), Path.cwd()
+def finished(folder, config):
+    """Run a configuration to its end in a folder."""
+    before = Path.cwd()
     os.chdir(folder)
     try:
-        (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
-        run_all(Project(Config.from_mapping(CONFIG)))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        run_all(Project(Config.from_mapping(config)))
     finally:
         os.chdir(before)
     return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small run, finished."""
+    return finished(tmp_path_factory.mktemp("run"), CONFIG)
 
 
 def test_the_run_is_open_to_python(folder):
@@ -112,3 +121,63 @@ def test_export_and_predict_on_the_command_line(folder, monkeypatch, capsys):
     assert len(table) == 4 * 30 and np.isfinite(table.response).all()
     assert main([*given, "none", "--subject", "subj09"]) == 1
     assert "no encoder of subj09" in capsys.readouterr().err and not Path("none").exists()
+
+
+def test_adapted_networks_leave_a_run_whole(tmp_path, monkeypatch):
+    tuning = {**CONFIG["tuning"], "adapt": {"lora": {"rank": 2, "alpha": 4}}}
+    recipe = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05}
+    config = {**CONFIG, "tuning": tuning, "contrastive": recipe}
+    run = cortune.open_run(finished(tmp_path, config) / "results")
+    saved = run.network(method="contrastive").backbone
+    assert any(".lora_" in name for name, _ in saved.named_modules())
+    monkeypatch.chdir(tmp_path)
+    given = ["export", "--configfile", "config.yaml", "--out", "one", "--method", "contrastive"]
+    assert main(given) == 0
+    model = AlexNetSmall().eval()
+    model.load_state_dict(load_file("one/model.safetensors"))
+    x = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), saved(x), atol=1e-4, rtol=1e-4)
+        assert (run.network(method="untuned").backbone(x) - saved(x)).abs().max() > 1e-3
+    pictures = sorted(Path("results").rglob("test-*.png"))
+    found = cortune.predict("one", pictures, device="cpu")
+    wanted = run.encoder(method="contrastive").predict(pictures, device="cpu")
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_an_encoder_goes_to_the_hub_and_comes_back(folder, tmp_path):
+    """By the command line and the hub's own library; the hub is one of this machine."""
+
+    def command(*arguments, url=None, token=TOKEN):
+        environment = {**os.environ, **there.environment(tmp_path / "cache", token)}
+        environment |= {"HF_ENDPOINT": url} if url else {}
+        done = subprocess.run(
+            [sys.executable, "-m", "cortune.cli", *arguments],
+            cwd=folder, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    given = ["export", "--configfile", "config.yaml", "--out", str(tmp_path / "out")]
+    pictures = sorted(map(str, (folder / "results").rglob("test-*.png")))
+    with hub() as there:
+        status, said, error = command(*given, "--method", "contrastive", "--push", "me/encoder")
+        assert status == 0, error
+        assert f"{there.url}/me/encoder/commit/" in said
+        names = {path.name for path in (tmp_path / "out").iterdir()}
+        assert there.repositories["me/encoder"].keys() == names and len(names) == 4
+        out = tmp_path / "out.npy"
+        status, said, error = command(
+            "predict", "me/encoder", *pictures, "--out", str(out), "--device", "cpu"
+        )
+        assert status == 0, error
+        wanted = cortune.predict(tmp_path / "out", pictures, device="cpu")
+        np.testing.assert_allclose(np.load(out), wanted, atol=1e-6)
+        status, said, error = command(*given, "--push", "me/encoder")
+        assert status == 1 and "expected one encoder in a folder of the hub" in error
+        one = [*given, "--method", "contrastive", "--push", "me/encoder"]
+        for wrong in ({"token": "hf_other"}, {"url": "http://127.0.0.1:9"}):
+            status, said, error = command(*one, **wrong)
+            assert status == 1 and "--push me/encoder: found a hub that does not take it" in error
+            assert "Traceback" not in error
+        status, said, error = command("predict", "me/other", *pictures, "--out", str(out))
+        assert status == 1 and "me/other: found no such folder, and no repository" in error

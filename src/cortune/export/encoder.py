@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cortune.artifacts import PathLike
+from cortune.artifacts import PathLike, sha256
 from cortune.data.images import Framing, open_rgb
 from cortune.errors import InputError
 from cortune.files import regular_file, visible_files
@@ -46,6 +46,7 @@ FORMAT = 1
 CONFIG, MAPS, NETWORK = "config.json", "encoder.safetensors", "model.safetensors"
 _AGAIN = "Export it again, or copy the whole folder again."
 _BATCH = 128
+_OF_VOXELS = ("intercept", "vertices", "mesh_vertices", "noise_ceiling", "r")
 Pictures = PathLike | Sequence[PathLike] | NDArray[np.uint8]
 
 
@@ -150,7 +151,11 @@ class Encoder:
 
         own = self.config["network"]
         base = own.get("base") and self.folder / own["base"]
-        return load_network(self.folder / own["file"], base)
+        self._compare(own["file"])
+        try:
+            return load_network(self.folder / own["file"], base)
+        except InputError as error:
+            raise InputError(error.where, error.found, error.expected, _AGAIN) from None
 
     @property
     def network(self) -> nn.Module:
@@ -259,6 +264,11 @@ class Encoder:
         maps = self._on(runtime)
         layers = list(dict.fromkeys(unit.layer for unit in self.units))
         for outputs in self._outputs(pictures, layers, runtime, batch_size, workers, progress):
+            for layer in layers:
+                found, d = outputs[layer].shape[1], len(maps[f"{layer}/mean"])
+                if found != d:
+                    said, path = f"{found} features in {layer}", self.folder / MAPS
+                    raise InputError(path, f"a network with {said}", f"{d} of them", _AGAIN)
             scores = {
                 layer: (outputs[layer] - maps[f"{layer}/mean"]) @ maps[f"{layer}/components"]
                 for layer in layers
@@ -338,6 +348,13 @@ class Encoder:
             for key in wanted
         }
 
+    def _compare(self, name: str) -> None:
+        """Require a file of an exported folder to be as it was written."""
+        known, path = self.config.get("sha256", {}).get(name), self.folder / name
+        if known is not None and path.is_file() and (found := sha256(path)) != known:
+            expected = f"the one that was exported ({known[:12]}…)"
+            raise InputError(path, f"another or a damaged file ({found[:12]}…)", expected, _AGAIN)
+
     def _read_maps(self) -> dict[str, NDArray[Any]]:
         from safetensors import SafetensorError, safe_open
 
@@ -350,19 +367,22 @@ class Encoder:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(path, f"no readable safetensors ({first})", expected, _AGAIN) from None
         for unit in self.units:
-            shapes = {
-                f"{unit.layer}/components": 2,
-                f"{unit.layer}/mean": 1,
-                f"{unit.name}/weights": 2,
-                f"{unit.name}/vertices": 1,
+            of_layer, v = maps.get(f"{unit.layer}/components", np.empty(0)).shape, unit.n_voxels
+            d, k = of_layer if len(of_layer) == 2 else (0, 0)
+            shapes: dict[str, tuple[int, ...]] = {
+                f"{unit.layer}/components": (d, k),
+                f"{unit.layer}/mean": (d,),
+                f"{unit.name}/scale": (k,),
+                f"{unit.name}/weights": (k, v),
+                **{f"{unit.name}/{name}": (v,) for name in _OF_VOXELS},
             }
-            for key, ndim in shapes.items():
-                if key not in maps or maps[key].ndim != ndim:
+            for key, shape in shapes.items():
+                if key not in maps:
                     raise InputError(path, f"no array {key!r}", expected, _AGAIN)
-            k = maps[f"{unit.layer}/components"].shape[1]
-            if maps[f"{unit.name}/weights"].shape != (k, unit.n_voxels):
-                found = f"weights of {unit.name} of shape {maps[f'{unit.name}/weights'].shape}"
-                raise InputError(path, found, f"({k}, {unit.n_voxels})", _AGAIN)
+                if maps[key].shape != shape:
+                    found = f"{key!r} of shape {maps[key].shape}"
+                    raise InputError(path, found, f"{shape}", _AGAIN)
+        self._compare(MAPS)
         return maps
 
 
@@ -418,9 +438,7 @@ def _batches(
         try:
             while True:
                 fresh = islice(todo, 3 * batch_size - len(ahead))
-                ahead.extend(
-                    pool.submit(lambda path: framing(open_rgb(path), path), path) for path in fresh
-                )
+                ahead.extend(pool.submit(decode, path) for path in fresh)
                 if not ahead:
                     return
                 first = [ahead.popleft() for _ in range(min(batch_size, len(ahead)))]
@@ -473,19 +491,27 @@ def layer_outputs(
 
 def _read_config(path: Path) -> dict[str, Any]:
     expected = "the config.json of an encoder that Cortune exported"
+    damaged = InputError(path, "another program's or a damaged file", expected, _AGAIN)
     try:
-        config = json.loads(regular_file(path).read_text(encoding="utf-8"))
-        found = config["cortune"]["format"]
+        whole: dict[str, Any] = json.loads(regular_file(path).read_text(encoding="utf-8"))
+        config: dict[str, Any] = whole["cortune"]
+        found = config["format"]
     except OSError:
         raise InputError(path, "no file", expected, "Name the folder of an encoder.") from None
     except (ValueError, KeyError, TypeError):
-        raise InputError(path, "another program's or a damaged file", expected, _AGAIN) from None
+        raise damaged from None
     if found != FORMAT:
         raise InputError(
             path,
-            f"format {found}, of Cortune {config['cortune'].get('version')}",
+            f"format {found}, of Cortune {config.get('version')}",
             f"format {FORMAT}",
             "Load it with that version of Cortune, or export it again with this one.",
         )
-    whole: dict[str, Any] = config["cortune"]
-    return whole
+    try:
+        _ = Framing(**config["framing"]), config["tokens"], config["network"]["file"]
+        units = [Unit(**unit) for unit in config["units"]]
+    except (KeyError, TypeError):
+        raise damaged from None
+    if not units:
+        raise damaged
+    return config

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cortune.artifacts import PathLike, atomic, write_json
+from cortune.artifacts import PathLike, atomic, sha256, write_json
+from cortune.disk import disk_problem
 from cortune.errors import InputError
 from cortune.export.encoder import CONFIG, MAPS, NETWORK, Encoder
 from cortune.networks.backbones import origin_of
@@ -67,7 +68,8 @@ def export_folder(encoder: Encoder, out: PathLike, *, layout: str, simulated: bo
         save_file(maps, folder / MAPS)
         network = {**encoder.config["network"], "file": NETWORK, "base": None}
         units = [asdict(unit) for unit in encoder.units]
-        described = {**encoder.config, "network": network, "units": units}
+        sums = {name: sha256(folder / name) for name in (MAPS, NETWORK)}
+        described = {**encoder.config, "network": network, "units": units, "sha256": sums}
         write_json(folder / CONFIG, {**_for_timm(encoder), "cortune": described})
         (folder / "README.md").write_text(
             "\n".join(_card(encoder, layout, simulated)) + "\n", encoding="utf-8"
@@ -185,9 +187,11 @@ def fetched(name: PathLike) -> Path:
     ------
     InputError
         If there is none, or it cannot be had.
+    ResourceError
+        If the disk of the hub's cache is too full.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     expected = "the folder of an encoder, or owner/name of the Hugging Face hub"
     if Path(name).exists() or str(name).count("/") != 1:
@@ -195,12 +199,12 @@ def fetched(name: PathLike) -> Path:
         raise InputError(name, found, expected, "Correct the path.")
     try:
         return Path(snapshot_download(str(name)))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever the hub's library and its HTTP client raise
+        if problem := disk_problem(Path(HF_HUB_CACHE, str(name)), error):
+            raise problem from None
+        found = f"no such folder, and no repository ({_first_line(error)})"
         cure = "Correct the name, or see that the hub can be reached."
-        raise InputError(
-            name, f"no such folder, and no repository ({first})", expected, cure
-        ) from None
+        raise InputError(name, found, expected, cure) from None
 
 
 def push(folder: PathLike, name: str) -> str:
@@ -212,17 +216,20 @@ def push(folder: PathLike, name: str) -> str:
         If the hub refuses it or cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         api = HfApi()
         api.create_repo(name, exist_ok=True)
         return str(api.upload_folder(folder_path=str(folder), repo_id=name))
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever the hub's library and its HTTP client raise
         raise InputError(
             f"--push {name}",
-            f"a hub that does not take it ({first})",
+            f"a hub that does not take it ({_first_line(error)})",
             "a repository that you may write to",
-            "Log in with `hf auth login`, and correct the name (owner/name).",
+            "Log in with `hf auth login`, correct the name (owner/name), and see that the hub can "
+            f"be reached; the folder is at {folder}.",
         ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

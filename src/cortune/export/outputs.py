@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import cortune
 from cortune.artifacts import PathLike, atomic, write_json
+from cortune.data.npy import create_array
 from cortune.errors import InputError
 from cortune.export.encoder import Encoder, find_pictures
 
@@ -76,12 +77,12 @@ Blocks = Iterator[NDArray[np.float32]]
 def _npy(path: Path, encoder: Encoder, files: Sequence[Path], blocks: Blocks) -> list[Path]:
     shape = (len(files), encoder.n_outputs)
     with atomic(path, needs=4 * shape[0] * shape[1]) as temporary:
-        values = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        values = create_array(temporary, shape)
         start = 0
         for block in blocks:
             values[start : start + len(block)] = block
             start += len(block)
-        values.flush()
+        values.flush()  # type: ignore[attr-defined]
     columns = encoder.columns
     described = {
         "cortune": cortune.__version__,

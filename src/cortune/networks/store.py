@@ -148,14 +148,23 @@ def load_network(path: PathLike, base: PathLike | None = None) -> SavedNetwork:
     backbone = Origin(name, shown, description["options"]).build()
     own = _below("" if description.get("plain") else _BACKBONE, tensors)
     adapted = description.get("adaptation")
-    if adapted is None:
-        backbone.load_state_dict(own)
-    else:
-        start = _checked(base, description["base"], path)
-        backbone.load_state_dict(_below(_BACKBONE, _read(start)[0]))
-        restore(backbone, adapted)
-        _, unknown = backbone.load_state_dict(own, strict=False)
-        assert not unknown, unknown
+    try:
+        if adapted is None:
+            backbone.load_state_dict(own)
+        else:
+            start = _checked(base, description["base"], path)
+            backbone.load_state_dict(_below(_BACKBONE, _read(start)[0]))
+            restore(backbone, adapted)
+            _, unknown = backbone.load_state_dict(own, strict=False)
+            assert not unknown, unknown
+    except RuntimeError as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(
+            path,
+            f"tensors that are not those of {name} ({said})",
+            "a network saved by Cortune",
+            "Remove it and run the workflow again: it will be rebuilt.",
+        ) from error
     tuned_on = tuple(description["tuned_on"])
     head = _below(_HEAD, tensors)
     return SavedNetwork(backbone.eval(), name, num_classes, tuned_on, head, path)
@@ -185,7 +194,7 @@ def _read(path: PathLike) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         return tensors, json.loads(metadata["cortune"])["network"]
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         foreign = "a file that Cortune did not write"
         raise InputError(
             path,
