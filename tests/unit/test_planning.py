@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,3 +116,18 @@ def test_a_second_configfile_option_is_refused_rather_than_the_first_ignored(tmp
         Planning(CONFIGURED, workflow(), str(tmp_path))
     monkeypatch.setattr(planning.sys, "argv", argv[:3])
     Planning(CONFIGURED, workflow(), str(tmp_path))
+
+
+def test_a_whole_run_of_the_demo_is_planned_without_torch(repository):
+    """It takes two seconds to import, and planning is done at every command."""
+    code = (
+        "import sys; from cortune.config import Config; from cortune.project import Project\n"
+        "project = Project(Config.from_file('config/config.yaml'))\n"
+        "assert len(project.shown) > 30\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in done.stdout.split()

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-INPUT_SIZE = 64
-
 
 def _conv(n_in: int, n_out: int, kernel: int, stride: int = 1, padding: int = 1) -> nn.Sequential:
     return nn.Sequential(

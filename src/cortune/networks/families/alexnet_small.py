@@ -26,6 +26,4 @@ class AlexNetSmallFamily(BackboneFamily):
 
     def preprocessing(self, name: str, weights: str) -> Preprocessing:
         """Return ImageNet's statistics at 64 pixels."""
-        from cortune.networks.alexnet_small import INPUT_SIZE
-
-        return Preprocessing(input_size=INPUT_SIZE, resize_size=round(INPUT_SIZE * 256 / 224))
+        return Preprocessing(input_size=64, resize_size=73)
