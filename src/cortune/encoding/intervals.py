@@ -104,7 +104,7 @@ def r_interval(r: Floats, influence: Floats, share: float) -> tuple[float, float
     low, high : float
         In [-1, 1]; NaN where nothing is defined.
     """
-    from scipy import stats
+    from scipy.special import stdtrit  # scipy.stats takes as long to load as a unit's models
 
     r = r[:, np.isfinite(r).all(axis=0)].astype(np.float64)
     m = influence.shape[1]
@@ -115,7 +115,7 @@ def r_interval(r: Floats, influence: Floats, share: float) -> tuple[float, float
     variance = (1 + share) * total / influence.size**2 * m / max(m - _ESTIMATED, 1)
     excess = influence.size * np.square(square).sum() / total**2 - 1 if total > 0 else 2.0
     freedom = max(2 * influence.size / max(excess, 0.5), _LEAST_FREEDOM)
-    half = stats.t.ppf(0.975, freedom) * variance**0.5
+    half = stdtrit(freedom, 0.975) * variance**0.5
     mean = r.mean()
     centre = mean + (r * (1 - r**2)).mean() / (2 * (m - 1))
     return max(-1.0, min(centre - half, mean)), min(1.0, max(centre + half, mean))
