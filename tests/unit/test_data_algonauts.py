@@ -197,3 +197,13 @@ def test_header_only_responses_are_mapped_not_read(tmp_path: Path) -> None:
 def test_unknown_layout() -> None:
     with pytest.raises(InputError, match="'algonauts23'; expected one of algonauts2023"):
         open_dataset("algonauts23", "somewhere")
+
+
+def test_subjects_beyond_99_are_found(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path / "data")
+    (tree.root / "subj01").rename(tree.root / "subj100")
+    reader = open_dataset("algonauts2023", tree.root)
+    assert reader.subjects() == ["subj100"]
+    assert len(reader.images("subj100").identities) > 0
+    with pytest.raises(InputError, match="a name like subj01"):
+        reader.images("subj0100")

@@ -202,7 +202,7 @@ class Reader(ABC):
         InputError
             If there is none.
         """
-        names = map(self.subject, range(1, 100))
+        names = map(self.subject, range(1, 1000))
         if present := [name for name in names if self._home(name).is_dir()]:
             return present
         found = "no subject" if self.root.is_dir() else "no folder"
@@ -282,14 +282,14 @@ class Reader(ABC):
 
     def _number(self, subject: str) -> int:
         """Return the number at the end of a subject's name, which must be like the example."""
-        if not re.fullmatch(self.example.replace("01", "[0-9]{2}"), subject):
+        if not re.fullmatch(self.example.replace("01", "([0-9]{2}|[1-9][0-9]{2})"), subject):
             raise InputError(
                 self.root,
                 f"the subject name {subject!r}",
                 f"a name like {self.example}",
                 "Change the data set's subjects in the configuration.",
             )
-        return int(subject[-2:])
+        return int(subject.removeprefix(self.example[:-2]))
 
     # Identities of images that are NSD's.
 
