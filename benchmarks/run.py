@@ -18,7 +18,8 @@ from typing import Any
 from timing import HERE, in_child, machine
 
 SCRIPTS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "ridge.py": ((),),
+    "ridge.py": ((), ("--voxels", "30000", "--runs", "3", "--against", "himalaya RidgeCV")),
+    "components.py": ((),),
     "evaluation.py": ((),),
     "pca.py": ((),),
     "memory.py": (("--images", "1000"),),
@@ -35,6 +36,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], ...]] = {
 GOALS = (
     ("ridge and scores, n=6692, 1000 PCs, V=700", "scikit-learn", "ratio", 20, 40),
     ("ridge and scores, n=6692, 1000 PCs, V=700", "himalaya RidgeCV", "ratio", 10, 20),
+    ("ridge and scores, n=6692, 1000 PCs, V=30000", "himalaya RidgeCV", "ratio", 4.5, 6),
     ("whole evaluation", "published", "ratio", 30, 100),
     ("PCA of 64896", "float32", "peak_gb", 6, 3),
     ("all tokens of all blocks", "in memory", "peak_gb", 4, 2),
