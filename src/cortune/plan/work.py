@@ -211,8 +211,9 @@ class Count:
 
     def decompose_features(self, place: Address) -> Work:
         """Decompositions of all folds and layers, kept in float32."""
-        n, most = self.n_test(place), self.config.encoding.n_components
-        kept = sum(4 * share * n * min(most, share * n) * number for share, number in self._fits)
+        n, encoding = self.n_test(place), self.config.encoding
+        # Axes of the images fitted, and scores of the fold, or the two, left out.
+        kept = sum(4 * n * min(encoding.n_components, share * n) * k for share, k in self._fits)
         disk = len(self.shape.layers) * kept
         return Work(decompositions=self._decompositions(place, n), disk=disk)
 
