@@ -72,6 +72,9 @@ def figures(row: dict[str, Any], rate: float) -> str:
         parts.append(f"{100 * row['share']:.2f} % of the jobs' time")
     if "images_per_s" in row:
         parts.append(f"{row['images_per_s']:.0f} images/s")
+    if "megabytes" in row:
+        parts.append(f"{row['megabytes']:.1f} MB")
+        parts.append(f"predictions change by {row['change_of_predictions']:.1e} of their RMS")
     if "peak_gb" in row:
         parts.append(f"{row['peak_gb']:.2f} GB at most")
     if "jobs" in row:
@@ -96,6 +99,8 @@ def other(row: dict[str, Any]) -> str:
         parts.append(f"{row['seconds_other']:.3g} s")
     if "images_per_s_other" in row:
         parts.append(f"{row['images_per_s_other']:.0f} images/s")
+    if "megabytes_other" in row:
+        parts.append(f"{row['megabytes_other']:.1f} MB")
     if "peak_gb_other" in row:
         parts.append(f"{row['peak_gb_other']:.2f} GB at most")
     if "forward_passes_per_image_other" in row:
