@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from algonauts_tree import write_tree
+from PIL import Image
 
 import cortune
 from cortune.cli import main
@@ -356,6 +360,51 @@ def test_a_plugin_of_brain_score(encoder, tmp_path, monkeypatch):
     assert "model_registry['cortune_test']" in (out / "__init__.py").read_text()
 
 
+LOAD = """
+import sys, numpy
+from brainscore_vision import load_model
+
+out, *pictures = sys.argv[1:]
+model = load_model("cortune_seen")
+assert set(model.layer_model.region_layer_map) == {"V1", "V2", "V4", "IT"}
+seen = model.activations_model(pictures, layers=model.layers, stimuli_identifier=None)
+numpy.save(out, seen.values[numpy.argsort(seen["stimulus_path"].values)])
+"""
+
+
+@pytest.mark.long
+def test_brain_score_loads_a_plugin_and_sees_what_we_see(prepared, tmp_path):
+    """By its own loader, which needs older libraries than ours: from a folder made for it.
+
+    ``pip install --target FOLDER --no-deps brainscore-vision brainscore-core`` and
+    ``pip install --target FOLDER 'numpy<2' 'pandas<2.3' 'xarray<2022.6' 'scikit-learn<1.6'
+    'scipy<1.15' 'importlib-metadata<5' boto3 netCDF4 result-caching peewee pybtex fire
+    psycopg2-binary networkx h5py opencv-python-headless``.
+    """
+    site = os.environ.get("CORTUNE_BRAINSCORE")
+    if site is None:
+        pytest.skip("set CORTUNE_BRAINSCORE to a folder with brainscore-vision")
+    path = tmp_path / "network.safetensors"
+    save_network(path, build_backbone("alexnet", num_classes=7), PROVENANCE, num_classes=7)
+    made = fitted(prepared, tmp_path / "fitted", network=path, layers=["features.5"])
+    plugin = Path(site) / "brainscore_vision" / "models" / "cortune_seen"
+    pictures = []
+    for number, pixels in enumerate(np.asarray(load_images(prepared).cache[:3])):
+        pictures.append(tmp_path / f"{number}.png")
+        Image.fromarray(pixels).save(pictures[-1])
+    plugin_folder(made, plugin, "cortune_seen")
+    try:
+        own = {"PYTHONPATH": site, "BS_INSTALL_DEPENDENCIES": "no", "RESULTCACHING_DISABLE": "1"}
+        command = [sys.executable, "-c", LOAD, tmp_path / "seen.npy", *pictures]
+        done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    finally:
+        shutil.rmtree(plugin)
+    ours = made.features(pictures, device="cpu")["features.5"]
+    np.testing.assert_allclose(np.load(tmp_path / "seen.npy"), ours, atol=1e-5)
+    assert np.abs(ours).max() > 1e-2
+
+
 @pytest.mark.parametrize("form", [".npy", ".parquet", ".gii"])
 def test_files_of_predictions(prepared, encoder, tmp_path, form):
     files = list(prepared.reader.images("subj01").unique().files)[:5]
@@ -403,8 +452,6 @@ def test_grayordinates(encoder, tmp_path):
     nib.save(nib.Cifti2Image(np.zeros((1, len(axis)), np.float32), (scalars, axis)), like)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    from PIL import Image
-
     Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(pictures / "grey.png")
     out = tmp_path / "out.dscalar.nii"
     with pytest.raises(InputError, match="voxels that are no grayordinates"):
@@ -424,8 +471,6 @@ def test_grayordinates(encoder, tmp_path):
 
 
 def test_the_command_line_predicts(folder, tmp_path, capsys):
-    from PIL import Image
-
     Image.fromarray(np.full((30, 40, 3), 99, np.uint8)).save(tmp_path / "grey.png")
     out = tmp_path / "out.npy"
     given = ["predict", str(folder), str(tmp_path), "--out", str(out), "--device", "cpu"]

@@ -52,7 +52,7 @@ CONFIG = {
 }
 STAGES = """
 simulate_dataset prepare_images prepare_responses prepare_whole split_images prepare_backbone
-tune_network extract_features encode_roi export_encoder tabulate_encoding
+tune_network extract_features decompose_features encode_roi export_encoder tabulate_encoding
 """
 
 
