@@ -36,6 +36,7 @@ logger = logging.getLogger("cortune")
 _OUT_OF_MEMORY = re.compile(r"DefaultCPUAllocator: can't allocate memory.*|\w+ out of memory.*")
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h
 _GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+_STORAGE = ".snakemake/storage/"  # where storage plugins of Snakemake keep copies
 
 
 class Job:
@@ -87,6 +88,11 @@ class Job:
         """The section of the configuration for the job's tuning method."""
         (section,) = keys_of(self._config, ["{recipe}"], self.address)
         return getattr(self.config, section)
+
+    @property
+    def home(self) -> str:
+        """Folder of the results in the working folder, also where files are a storage's copies."""
+        return Path(self.results).name if self.results.startswith(_STORAGE) else self.results
 
     def inputs(self, name: str) -> list[str]:
         """Return the paths of an input of the rule."""

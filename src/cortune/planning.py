@@ -129,6 +129,8 @@ class Planning:
         """
         settings = self._workflow.dag_settings
         parts = settings.until or settings.omit_from or settings.batch
+        if self._workflow.storage_settings.default_storage_provider:
+            return  # files are in the storage, where Snakemake has looked for them
         missing = [path for path in self._wanted if not Path(path).is_file()]
         if self._executes and missing and not parts:
             raise CortuneError(

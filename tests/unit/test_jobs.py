@@ -328,3 +328,8 @@ def wait_for(condition, seconds=20):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("folder", ["", ".snakemake/storage/s3/bucket/project/"])
+def test_the_latest_run_lies_in_the_working_folder_wherever_files_are_kept(folder):
+    assert job(results=f"{folder}results").home == "results"

@@ -52,4 +52,4 @@ def publish_results(job: Job) -> None:
         versions=job.facts,
         results=job.results,
     )
-    place_latest(job.results, job.output.manifest, job.output.page, shown)
+    place_latest(job.home, job.output.manifest, job.output.page, shown)
