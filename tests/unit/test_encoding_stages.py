@@ -126,15 +126,23 @@ def test_unknown_roi_is_named(prepared, tmp_path):
         )  # fmt: skip
 
 
-def test_components_decomposed_once_give_the_same_bytes(prepared, tmp_path):
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "torch"])
+def test_components_decomposed_once_give_the_same_bytes(prepared, tmp_path, device):
     """And with them no Gram matrix is read: it may be anything."""
     grams, components = tmp_path / "g.h5", tmp_path / "c.h5"
     write_grams(grams, prepared, sets=())
     protocols = ("heldout_cv", "published", "tune_test")
     decompose_features(
-        grams, components, PROVENANCE, protocols=protocols, n_folds=4, n_components=15, seed=0
+        grams,
+        components,
+        PROVENANCE,
+        protocols=protocols,
+        n_folds=4,
+        n_components=15,
+        seed=0,
+        device=device,
     )
-    settings = replace(SETTINGS, n_components=15)
+    settings = replace(SETTINGS, n_components=15, device=device)
     encode(grams, prepared, tmp_path / "here.h5", protocols, settings=settings)
     with h5py.File(grams, "a") as file:
         file["layers/fc"][:] = np.nan
