@@ -7,7 +7,7 @@ weight; pairs of an image with itself are never counted, as in rsatoolbox.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -217,11 +217,17 @@ def repeat_ceiling(halves: Sequence[Relations], mean: Relations, measure: str) -
     return float(np.sqrt(min(max(share, 0.0), 1.0)))
 
 
-def between(networks: Mapping[str, Relations], measure: str) -> Iterator[tuple[str, str, float]]:
-    """Yield the similarity of every two networks that were shown the same images."""
-    vectors = np.array([each.vector(measure) for each in networks.values()])
+def between(names: Sequence[str], vectors: Floats) -> Iterator[tuple[str, str, float]]:
+    """Yield the similarity of every two networks that were shown the same images.
+
+    Parameters
+    ----------
+    names : sequence of str
+    vectors : array (n_networks, n_pairs)
+        Of each network, by :meth:`Relations.vector`.
+    """
     products = vectors @ vectors.T
-    for (i, a), (j, b) in combinations(enumerate(networks), 2):
+    for (i, a), (j, b) in combinations(enumerate(names), 2):
         yield a, b, float(products[i, j])
 
 

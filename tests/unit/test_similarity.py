@@ -176,7 +176,8 @@ def test_noise_alone_has_no_ceiling():
 
 def test_networks_are_compared_in_pairs():
     X, Y = (Relations.of_values(each) for each in systems())
-    found = {(a, b): value for a, b, value in between({"x": X, "y": Y, "z": X}, CKA)}
+    vectors = np.array([each.vector(CKA) for each in (X, Y, X)])
+    found = {(a, b): value for a, b, value in between("xyz", vectors)}
     assert list(found) == [("x", "y"), ("x", "z"), ("y", "z")]
     assert found["x", "z"] == pytest.approx(1)
     assert found["x", "y"] == pytest.approx(similarity(X, Y, CKA))

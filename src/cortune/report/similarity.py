@@ -160,9 +160,16 @@ def compare_networks(
         names = list(layers or Grams(file))
     rows = []
     for layer in names:
-        networks = {name: _relations(each, layer) for name, each in files.items()}
-        for measure in MEASURES:
-            for a, b, value in between(networks, measure):
+        vectors: dict[str, np.ndarray] = {}
+        for number, each in enumerate(files.values()):
+            relations = _relations(each, layer)
+            for measure in MEASURES:
+                vector = relations.vector(measure)
+                if measure not in vectors:  # of hundreds of networks: float32
+                    vectors[measure] = np.empty((len(files), len(vector)), np.float32)
+                vectors[measure][number] = vector
+        for measure, values in vectors.items():
+            for a, b, value in between(list(files), values):
                 rows.append((a, b, layer, measure, value))
     columns = ["a", "b", "layer", "measure", "value"]
     write_csv(path, pd.DataFrame(rows, columns=columns), provenance)
