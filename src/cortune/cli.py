@@ -267,7 +267,7 @@ def export(arguments: argparse.Namespace) -> int:
             if found := getattr(arguments, name):
                 expected = "nothing: a submission has every vertex, and is uploaded by hand"
                 raise InputError(f"--{name}", found, expected, "Leave it out.")
-        written = write_submission(project, out, wanted)
+        written: Sequence[Any] = write_submission(project, out, wanted)
     else:
         written = export_all(project, out, wanted, form=arguments.form, push=arguments.push)
     print(*written, sep="\n")
