@@ -13,7 +13,14 @@ from scipy.stats import pearsonr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from cortune.encoding.ridge import predict, principal_components, project, rotate, score_alphas
+from cortune.encoding.ridge import (
+    norm_factor,
+    predict,
+    principal_components,
+    project,
+    rotate,
+    score_alphas,
+)
 from cortune.encoding.scores import best, mean_over_targets, pearson_r, standardise
 
 ALPHAS = np.logspace(-1, 7, 9)
@@ -39,7 +46,8 @@ def ours(gram, Y, fit, score, n_components, alphas=ALPHAS):
     scores = project(components, gram[score][:, fit])
     rotated = rotate(components.axes.astype(Y.dtype), Y[fit])
     centred = (scores - scores.mean(0)).astype(Y.dtype)
-    r = score_alphas(centred, components.eigenvalues, rotated, standardise(Y[score]), alphas)
+    truth, factor = standardise(Y[score]), norm_factor(centred)
+    r = score_alphas(centred, components.eigenvalues, rotated, truth, alphas, factor)
     predictions = [
         predict(scores.astype(Y.dtype), components.eigenvalues, rotated, alphas[a : a + 1])
         for a in range(len(alphas))
@@ -198,19 +206,24 @@ def test_any_problem_agrees_with_scikit_learn(drawn):
     assert np.abs(difference).max(initial=0) < tolerance
 
 
-def test_torch_gives_the_numbers_of_numpy():
+@pytest.mark.parametrize("k", [20, 80], ids=["triangular", "whole"])
+def test_torch_gives_the_numbers_of_numpy(k):
     X, Y, fit, score = problem(n_fit=150, n_score=50, d=300)
     gram, Y = float32_gram(X), Y.astype(np.float32)
-    expected, _ = ours(gram, Y, fit, score, 80)
+    expected, _ = ours(gram, Y, fit, score, k)
     tensor, responses = torch.from_numpy(gram), torch.from_numpy(Y)
-    components = principal_components(tensor[fit][:, fit], 80)
+    components = principal_components(tensor[fit][:, fit], k)
     scores = project(components, tensor[score][:, fit])
+    scores = (scores - scores.mean(0)).float()
+    factor = norm_factor(scores)
+    assert (factor is None) == (k > len(score))
     r = score_alphas(
-        (scores - scores.mean(0)).float(),
+        scores,
         components.eigenvalues,
         rotate(components.axes.float(), responses[fit]),
         standardise(responses[score]),
         torch.from_numpy(ALPHAS),
+        factor,
     )
     assert isinstance(r, torch.Tensor)
     np.testing.assert_allclose(r.numpy(), expected, atol=2e-6)

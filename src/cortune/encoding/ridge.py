@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace
 
 from cortune.arrays import Array
-from cortune.encoding.scores import varies
+from cortune.encoding.scores import pearson_r, varies
 
 _FACTOR_ROWS = 128
 
@@ -159,11 +159,11 @@ Factor = list[tuple[int, Array]]
 """Blocks of rows of a matrix, each without the columns, so many, in which it is zero."""
 
 
-def norm_factor(scores: Array) -> Factor:
-    r"""Return a matrix R with :math:`R^\top R = S^\top S`, for the norms of predictions.
+def norm_factor(scores: Array) -> Factor | None:
+    r"""Return the triangular R of scores :math:`S = QR`, for the norms of predictions.
 
-    Where there are more images than components it is the triangular one of :math:`S = QR`,
-    which takes fewer products: :math:`\|S w\| = \|R w\|`.
+    It takes fewer products, :math:`\|S w\| = \|R w\|`, where there are more images than
+    components; None where there are not.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def norm_factor(scores: Array) -> Factor:
     xp = array_namespace(scores)
     k = scores.shape[1]
     if scores.shape[0] <= k or k == 0:
-        return [(0, scores)]
+        return None
     factor = xp.astype(xp.linalg.qr(xp.astype(scores, xp.float64))[1], scores.dtype)
     return [
         (start, xp.astype(factor[start : start + _FACTOR_ROWS, start:], scores.dtype, copy=True))
@@ -191,8 +191,9 @@ def score_alphas(
 ) -> Array:
     r"""Return Pearson r of every target's prediction, for every penalty.
 
-    With weights w of a target and penalty, :math:`r = y^\top S w / \|S w\|`. All numerators
-    follow from one product, :math:`S^\top Y`; each penalty takes one more for its norms.
+    With weights w of a target and penalty, :math:`r = y^\top S w / \|S w\|`. Given R of
+    S = QR, all numerators follow from one product, :math:`S^\top Y`, and each penalty takes half
+    of one more for its norms; else it takes one for its predictions.
 
     Parameters
     ----------
@@ -219,13 +220,19 @@ def score_alphas(
     rotated = rotated / xp.where(norm > 0, norm, 1.0)
     shrinkage = _shrinkage(eigenvalues, alphas)
     shrinkage = xp.astype(shrinkage / xp.max(shrinkage, axis=0), rotated.dtype)
-    factor = factor or norm_factor(scores)
+
+    def weights(number: int) -> Array:
+        return shrinkage[:, number : number + 1] * rotated
+
+    numbers = range(alphas.shape[0])
+    if factor is None:
+        return xp.stack([pearson_r(Y, scores @ weights(number)) for number in numbers])
     covariance = shrinkage.T @ ((scores.T @ Y) * rotated)
     square = xp.zeros_like(covariance)
-    for number in range(alphas.shape[0]):
-        weights = shrinkage[:, number : number + 1] * rotated
+    for number in numbers:
+        weighted = weights(number)
         for start, rows in factor:
-            part = rows @ weights[start:, :]
+            part = rows @ weighted[start:, :]
             square[number, :] += xp.sum(part * part, axis=0)
     return xp.clip(covariance / xp.sqrt(xp.where(square > 0, square, xp.nan)), -1.0, 1.0)
 
