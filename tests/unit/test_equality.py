@@ -70,8 +70,10 @@ def state_of(build):
             return torch.zeros(like.shape, dtype=like.dtype)
         values = torch.rand(like.shape, generator=random)
         if like.ndim > 1:
-            return values.sub_(0.5).mul_(4.0 / math.sqrt(like[0].numel()))
-        return values.add_(0.5) if key.endswith(("weight", "var")) else values.sub_(0.5).mul_(0.1)
+            # Of such a size that differences of the last bit do not grow with depth.
+            return values.sub_(0.5).mul_(math.sqrt(12 / like[0].numel()))
+        values = values.sub_(0.5).mul_(0.5)
+        return values.add_(1) if key.endswith(("weight", "var")) else values.mul_(0.2)
 
     shapes = without_memory(build).state_dict()
     return {key: draw(key, like) for key, like in shapes.items()}

@@ -204,13 +204,19 @@ def fitted(name: str, family: BackboneFamily, checkpoint: Checkpoint, build: Bui
 
 
 def without_memory(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network without memory for its weights, and without drawing them where it can."""
-    import torch
+    """Build a network on torch's meta device: without memory for its weights, or drawing them.
 
-    try:
-        with torch.device("meta"):
-            return build()
-    except (NotImplementedError, RuntimeError):  # some compute with tensors, such as RegNet
+    Only what is made without values is from the start, since some builders compute with tensors.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Empty(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]
+            where = {"device": "meta"} if function is torch.empty else {}
+            return function(*args, **{**(kwargs or {}), **where})
+
+    with Empty():
         return build().to("meta")
 
 
