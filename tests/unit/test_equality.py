@@ -144,7 +144,7 @@ def test_torchvision(name, files, monkeypatch):
     if name in LARGE and memory < ENOUGH:
         pytest.skip(f"{name}: this machine has less than {ENOUGH / 1e9:.0f} GB of memory")
     entries = get_model_weights(name)
-    entry = next(iter(entries))
+    entry = min(entries, key=lambda each: each.transforms().crop_size[0])
     auxiliary = {"aux_logits": True, "init_weights": False} if _has_auxiliary(name) else {}
     image_size = _image_size(entry) if name.startswith("vit_") else {}
     state = state_of(partial(get_model, name, weights=None, **auxiliary, **image_size))
