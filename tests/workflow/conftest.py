@@ -64,6 +64,7 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `-n`, the tests of a file stay together, and those that change the demo."""
     for item in items:
