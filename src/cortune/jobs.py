@@ -345,6 +345,9 @@ def _limit_threads(threads: int) -> None:
     threadpool_limits(threads)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
+    # Threads that wait for each other sleep: where other jobs want the processor, spinning takes
+    # ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _log_to(path: Path) -> None:
