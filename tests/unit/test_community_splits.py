@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from cortune.jobs import Job
 from cortune.project import Project
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-SHARED = Path(os.environ.get("CORTUNE_SHARED", "shared"))
-DESIGN = SHARED / "real" / "nsd" / "nsd_expdesign.mat"
 SUBJECT = Address("nsd", "subj01")
 
 
@@ -32,11 +29,11 @@ def test_the_sets_are_nested():
     assert community_ids("shared515") < community_ids("shared1000")
 
 
-@pytest.mark.skipif(not DESIGN.is_file(), reason="needs the real design file (CORTUNE_SHARED)")
-def test_the_sets_follow_from_the_design_and_the_sessions_released():
+def test_the_sets_follow_from_the_design_and_the_sessions_released(shared):
     from nsd_shared import shared_images
 
-    ids, seen = shared_images(DESIGN)
+    design = shared / "real" / "nsd" / "nsd_expdesign.mat"
+    ids, seen = shared_images(design)
     assert set(ids.tolist()) == community_ids("shared1000")
     thrice = (seen >= 3).all(axis=0)
     assert set(ids[thrice].tolist()) == community_ids("shared515") and thrice.sum() == 515
@@ -44,7 +41,7 @@ def test_the_sets_follow_from_the_design_and_the_sessions_released():
     assert (seen >= 3).sum(axis=1).tolist() == [1000, 1000, 614, 515, 1000, 614, 1000, 515]
     assert (seen > 0).all(axis=0).sum() == 907
     # What the Algonauts challenge has responses to: all but the last three sessions.
-    _, trained = shared_images(DESIGN, left_out=3)
+    _, trained = shared_images(design, left_out=3)
     assert (trained > 0).sum(axis=1).tolist() == [982, 982, 894, 872, 982, 894, 982, 872]
     everyone = (trained > 0).all(axis=0)
     assert everyone.sum() == 872 and (everyone & thrice).sum() == 505

@@ -30,7 +30,7 @@ _OWN = re.compile(r"(my|photographs|network|folds|other)\.yaml|…")
 def commands() -> Iterator[tuple[str, str]]:
     """Yield the commands in blocks and in the text, each with its page."""
     for page in sorted(PAGES):
-        text = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         lines = [line for block in _BLOCK.findall(text) for line in block.splitlines()]
         inline = re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
         for line in [*lines, *inline]:
@@ -50,7 +50,8 @@ def by_cortune(words: list[str]) -> None:
 def by_snakemake(words: list[str]) -> None:
     from snakemake.cli import get_argument_parser
 
-    parsed = get_argument_parser().parse_args(words)
+    parsed, others = get_argument_parser().parse_known_args(words)
+    assert all(word.startswith("--storage-") for word in others if word.startswith("--")), others
     for path in map(str, parsed.configfile or ()):
         assert _OWN.fullmatch(path) or (REPOSITORY / path).is_file(), path
     if parsed.workflow_profile:

@@ -144,7 +144,7 @@ def _name_problems(
         )
     if not pictures:
         found = f"no {_KINDS[split]} picture"
-        yield InputError(folder, found, "one per row of responses", AS_DISTRIBUTED)
+        yield InputError(folder, found, "one per response row", AS_DISTRIBUTED)
         return
     counters = Counter(picture.counter for picture in pictures)
     expected = f"each number of {split}-NNNN once, from 1 to {len(pictures)}"
