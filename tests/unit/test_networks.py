@@ -593,6 +593,7 @@ def test_offline_the_file_to_fetch_is_named(name, file, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     no_sockets(monkeypatch)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the hub's five attempts
     with pytest.raises(InputError, match=f"{re.escape(file)}, and set backbone.weights"):
         load_backbone(name)
 
