@@ -7,8 +7,6 @@ import pytest
 
 from cortune.landscape.embeddings import embed
 
-pytestmark = pytest.mark.xdist_group("landscape_umap")  # UMAP is compiled once
-
 
 def test_umap_keeps_neighbours_and_repeats():
     random = np.random.default_rng(0)

@@ -21,8 +21,6 @@ from cortune.report.columns import TABLES
 from cortune.report.tables import over_replicates
 from cortune.seeds import replicate_seed
 
-pytestmark = pytest.mark.xdist_group("replicates")  # the run that they share is made once
-
 pytest.importorskip("torch")
 
 UNIT = ["dataset", "subject", "hemisphere", "roi", "method"]

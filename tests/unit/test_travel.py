@@ -23,8 +23,6 @@ from cortune.errors import InputError
 from cortune.networks.alexnet_small import AlexNetSmall
 from cortune.project import Project
 
-pytestmark = pytest.mark.xdist_group("travel")  # the run that they share is made once
-
 CONFIG = {
     "datasets": {
         "nsd": {

@@ -64,14 +64,6 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n`, the tests of a file stay together, and those that change the demo."""
-    for item in items:
-        group = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def complete(name: str, config: str, finished: str | None, factory) -> Workspace:
     """Run everything once for all of pytest's processes, or copy a finished run if there is one."""
     root = factory.getbasetemp()

@@ -505,6 +505,7 @@ def test_a_change_under_a_disturbance(base, tmp_path, change, hows):
         shutil.rmtree(case.folder)
 
 
+@pytest.mark.long
 def test_changes_and_kills_one_after_another(case, base, tmp_path):
     """Each change is met by a run that is killed, the next before anything was repeated."""
     first = case.tables()
