@@ -64,6 +64,11 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest of all comes first, while there is other work for a second process."""
+    items.sort(key=lambda item: item.path.stem != "test_shared_tuning")
+
+
 def complete(name: str, config: str, finished: str | None, factory) -> Workspace:
     """Run everything once for all of pytest's processes, or copy a finished run if there is one."""
     root = factory.getbasetemp()
