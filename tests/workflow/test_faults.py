@@ -83,6 +83,8 @@ class Run:
 
     def __init__(self, space: Workspace, config: Path) -> None:
         self.log = space.folder / "run.log"
+        self.logs = space.folder / ".snakemake" / "log"
+        self.before = set(self.logs.glob("*.log"))
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 space.command("--cores", "2", config=config),
@@ -92,8 +94,12 @@ class Run:
                 start_new_session=True,
             )
 
+    def said(self) -> str:
+        """What Snakemake's own log of this run says so far; the terminal has a line a job."""
+        return "".join(path.read_text() for path in set(self.logs.glob("*.log")) - self.before)
+
     def count(self, pattern: str) -> int:
-        return len(re.findall(pattern, self.log.read_text(), flags=re.MULTILINE))
+        return len(re.findall(pattern, self.said(), flags=re.MULTILINE))
 
     def n_done(self) -> int:
         return self.count(r"^\d+ of \d+ steps")
@@ -103,7 +109,7 @@ class Run:
 
     def n_left(self) -> int:
         """Jobs still to do; many before it is known."""
-        total = re.search(r"^total +(\d+)$", self.log.read_text(), flags=re.MULTILINE)
+        total = re.search(r"^total +(\d+)$", self.said(), flags=re.MULTILINE)
         return int(total[1]) - self.n_done() if total else 1000
 
     def ended(self) -> bool:
