@@ -333,3 +333,17 @@ def wait_for(condition, seconds=20):
 @pytest.mark.parametrize("folder", ["", ".snakemake/storage/s3/bucket/project/"])
 def test_the_latest_run_lies_in_the_working_folder_wherever_files_are_kept(folder):
     assert job(results=f"{folder}results").home == "results"
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_of_a_job_are_few_and_do_not_spin_for_long(given, expected):
+    code = (
+        "import os; from cortune.jobs import _limit_threads; _limit_threads(2)\n"
+        "print(os.environ['OMP_NUM_THREADS'], os.environ['GOMP_SPINCOUNT'])"
+    )
+    inherited = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, env=inherited | given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", expected]

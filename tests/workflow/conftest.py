@@ -76,12 +76,12 @@ def complete(name: str, config: str, finished: str | None, factory) -> Workspace
     space = Workspace(root / f"whole-{name}")
     with FileLock(root / f"{name}.lock"):
         if not (space.folder / "whole").exists():
-            space.folder.mkdir()
+            space.folder.mkdir(exist_ok=True)
             path = space.folder / "config.yaml"
             path.write_text(config)
             if finished:
                 for part in ("results", ".snakemake"):
-                    shutil.copytree(Path(finished) / part, space.folder / part)
+                    shutil.copytree(Path(finished) / part, space.folder / part, dirs_exist_ok=True)
             space.run(path)
             (space.folder / "whole").touch()
     return space

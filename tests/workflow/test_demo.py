@@ -475,4 +475,4 @@ def test_a_pool_of_others_serves_better_than_one_other(demo):
     key = ["target_subject", "hemisphere"]
     gain = pooled.set_index(key)["r_diff_mean"] - single.groupby(key)["r_diff_mean"].mean()
     assert gain.mean() > 0, gain
-    assert pooled["r_diff_mean"].mean() > 0.01
+    assert pooled["r_diff_mean"].mean() > 0.02

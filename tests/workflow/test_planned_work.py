@@ -42,7 +42,7 @@ def test_large_files_take_about_the_space_that_was_said(stages, tiny):
         found = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         # Every file has a header and provenance, which alone count where arrays are small;
         # pictures and pages are not counted.
-        if found > 150_000 * each.jobs and not each.stage.startswith(("plot", "publish")):
+        if found > 100_000 * each.jobs and not each.stage.startswith(("plot", "publish")):
             if each.stage == "export_encoder":  # the plan is of the widest layer; which is chosen?
                 narrowest = min(shape.layers, key=shape.widths.__getitem__)
                 (least,) = (

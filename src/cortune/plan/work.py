@@ -24,6 +24,7 @@ from cortune.tuning.methods import METHODS
 
 _TRAINING = 3  # a training step costs three forward passes
 _SOLVER_STEPS = 300  # of logistic regression, over folds and penalties; most need fewer
+_HDF5 = 6_000  # bytes that HDF5 takes around the components of a set of images
 _RESAMPLED = 40
 """Operations of a pair of images in a resampling, by both measures of similarity."""
 _MAPS = 9  # of a network that are kept: the mean and examples
@@ -213,7 +214,9 @@ class Count:
         """Decompositions of all folds and layers, kept in float32."""
         n, encoding = self.n_test(place), self.config.encoding
         # Axes of the images fitted, and scores of the fold, or the two, left out.
-        kept = sum(4 * n * min(encoding.n_components, share * n) * k for share, k in self._fits)
+        kept = sum(
+            (4 * n * min(encoding.n_components, share * n) + _HDF5) * k for share, k in self._fits
+        )
         disk = len(self.shape.layers) * kept
         return Work(decompositions=self._decompositions(place, n), disk=disk)
 
