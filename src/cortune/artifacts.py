@@ -37,10 +37,11 @@ _ATTRIBUTE = "cortune"
 
 @contextmanager
 def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that becomes `path` if the block succeeds.
+    """Yield a path in a hidden folder beside `path` that becomes `path` if the block succeeds.
 
-    Works for files and for folders (the block may create either). On any exception the
-    temporary is removed and an existing `path` stays as it was.
+    Works for files and for folders (the block may create either). On any exception the hidden
+    folder is removed, with what libraries write there meanwhile (safetensors does), and an
+    existing `path` stays as it was.
 
     Parameters
     ----------
@@ -57,41 +58,40 @@ def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Pa
         If the disk is full or the folder cannot be written to.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part{target.suffix}")
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary = hidden / target.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if alone:
             remove_leftovers(target)
         if needs:
             require_space(target, needs)
+        hidden.mkdir(exist_ok=True)
         yield temporary
         if target.is_dir() and temporary.is_dir():
             shutil.rmtree(target)
         temporary.replace(target)
     except Exception as error:
-        if problem := disk_problem(target, error, _size(temporary)):
+        if problem := disk_problem(target, error, _size(hidden)):
             raise problem from error
         raise
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        elif temporary.exists():
-            temporary.unlink()
+        if hidden.is_dir():
+            shutil.rmtree(hidden)
 
 
 def remove_leftovers(target: Path) -> None:
     """Remove what a killed process left of the same file or folder."""
     if not target.parent.is_dir():
         return
-    beside = re.compile(rf"\.{re.escape(target.name)}\.\d+\.part{re.escape(target.suffix)}")
+    beside = re.compile(rf"\.{re.escape(target.name)}\.\d+\.part")
     for path in target.parent.iterdir():
         if beside.fullmatch(path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path)
 
 
-def _size(path: Path) -> int:
-    files = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def sha256(path: PathLike) -> str:

@@ -294,7 +294,9 @@ def some_of(results: Path, work, prepare) -> list[int]:
     prepare()
     seen = changes(results, work)
     copies = [
-        n for n, (event, path) in enumerate(seen) if event == "open" and ".part" in path.parent.name
+        n
+        for n, (event, path) in enumerate(seen)
+        if event == "open" and ".part" in path.parents[1].name
     ]
     skipped = set(copies[1:-1]) - {copies[len(copies) // 2]}
     return [n for n in range(len(seen) + 1) if n not in skipped]
