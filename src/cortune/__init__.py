@@ -5,7 +5,6 @@ What is public is imported when it is first used.
 
 import sys
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +13,26 @@ if TYPE_CHECKING:
     from cortune.encoding.estimator import Encoding
     from cortune.export.encoder import Encoder
 
-try:
-    __version__ = version("cortune")
-except PackageNotFoundError:  # running from a source tree that was never installed
-    __version__ = "0+unknown"
-
+__version__: str
 __all__ = ["Encoder", "Encoding", "Run", "features", "load", "open_run", "predict"]
 _HOMES = {"Encoding": "cortune.encoding.estimator", "Encoder": "cortune.export.encoder"}
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("cortune")
+    except PackageNotFoundError:  # running from a source tree that was never installed
+        return "0+unknown"
 
 
 class _Package(ModuleType):
     """The package, whose function `features` is not hidden by its module of that name."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__version__":
+            return _version()
         if name in __all__:
             return getattr(import_module(_HOMES.get(name, "cortune.api")), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
