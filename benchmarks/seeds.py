@@ -33,10 +33,11 @@ CLAIMS = {
 
 
 def configuration(seed: int, precision: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the demo's configuration without what no claim needs."""
+    """Return the demo's configuration with contrastive_plus, without what no claim needs."""
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
     config["seed"] = seed
     config["tuning"]["precision"] = precision
+    config["tuning"]["methods"].append("contrastive_plus")
     del config["datasets"]["nod"], config["transfer"]["datasets"], config["encoding"]["size_curve"]
     config["encoding"]["protocols"] = ["heldout_cv"]
     for key, value in changes.items():

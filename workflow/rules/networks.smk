@@ -29,7 +29,6 @@ rule pretrain_backbone:
         "results/benchmarks/pretrain_backbone/{version}.tsv"
     conda:
         "../../envs/gpu.yaml"
-    threads: 2
     resources:
         gpu=1,
         mem_mb=growing(4000),
