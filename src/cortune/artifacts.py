@@ -36,12 +36,13 @@ _ATTRIBUTE = "cortune"
 
 
 @contextmanager
-def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Path]:
-    """Yield a path in a hidden folder beside `path` that becomes `path` if the block succeeds.
+def atomic(
+    path: PathLike, *, needs: int = 0, alone: bool = True, sheltered: bool = False
+) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that becomes `path` if the block succeeds.
 
-    Works for files and for folders (the block may create either). On any exception the hidden
-    folder is removed, with what libraries write there meanwhile (safetensors does), and an
-    existing `path` stays as it was.
+    Works for files and for folders (the block may create either). On any exception the
+    temporary is removed and an existing `path` stays as it was.
 
     Parameters
     ----------
@@ -51,6 +52,9 @@ def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Pa
     alone : bool
         Whether no other process writes the same `path`; what a killed one left of it is then
         removed.
+    sheltered : bool
+        Whether to yield a path in a hidden folder of its own, for writers that make other files
+        beside the one they are asked for, as safetensors does: killed, they leave nothing else.
 
     Raises
     ------
@@ -58,15 +62,16 @@ def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Pa
         If the disk is full or the folder cannot be written to.
     """
     target = Path(path)
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.part")
-    temporary = hidden / target.name
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.part{target.suffix}")
+    temporary = hidden / target.name if sheltered else hidden
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if alone:
             remove_leftovers(target)
         if needs:
             require_space(target, needs)
-        hidden.mkdir(exist_ok=True)
+        if sheltered:
+            hidden.mkdir(exist_ok=True)
         yield temporary
         if target.is_dir() and temporary.is_dir():
             shutil.rmtree(target)
@@ -78,20 +83,23 @@ def atomic(path: PathLike, *, needs: int = 0, alone: bool = True) -> Iterator[Pa
     finally:
         if hidden.is_dir():
             shutil.rmtree(hidden)
+        elif hidden.exists():
+            hidden.unlink()
 
 
 def remove_leftovers(target: Path) -> None:
     """Remove what a killed process left of the same file or folder."""
     if not target.parent.is_dir():
         return
-    beside = re.compile(rf"\.{re.escape(target.name)}\.\d+\.part")
+    beside = re.compile(rf"\.{re.escape(target.name)}\.\d+\.part{re.escape(target.suffix)}")
     for path in target.parent.iterdir():
         if beside.fullmatch(path.name):
-            shutil.rmtree(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _size(path: Path) -> int:
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def sha256(path: PathLike) -> str:
@@ -227,7 +235,7 @@ def write_safetensors(
     arrays = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
     header = {_ATTRIBUTE: canonical_json({"provenance": provenance.as_dict(), **notes})}
     needs = sum(array.nbytes for array in arrays.values())
-    with atomic(path, needs=needs) as temporary:
+    with atomic(path, needs=needs, sheltered=True) as temporary:
         save_file(arrays, temporary, metadata=header)
 
 

@@ -210,7 +210,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
         if path.is_file() and inside.parts[0] != "logs" and path.name != ".lock":
-            if path.suffix == ".sha256" and ".part" in path.parent.name:
+            if path.suffix == ".sha256" and ".part" in path.name:
                 continue
             content = path.read_bytes()
             if path.suffix == ".sha256":

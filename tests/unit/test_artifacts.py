@@ -60,6 +60,33 @@ def test_failure_leaves_nothing_and_keeps_what_was_there(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
+WRITES_UNTIL_KILLED = """
+import sys
+import numpy as np
+import safetensors.numpy
+from cortune.artifacts import write_safetensors
+from cortune.versions import Provenance
+
+def save_file(arrays, path, metadata):
+    path.with_name(".tmp123456").write_bytes(bytes(10))  # as its makers do, with another name
+    import os
+    os.kill(os.getpid(), 9)
+
+safetensors.numpy.save_file = save_file
+write_safetensors(sys.argv[1], {"a": np.zeros(3)}, Provenance("tune_network", "1-00000000", 0))
+"""
+
+
+def test_what_a_killed_writer_left_beside_its_file_goes_with_the_next(tmp_path):
+    path = tmp_path / "network.safetensors"
+    killed = subprocess.run([sys.executable, "-c", WRITES_UNTIL_KILLED, str(path)])
+    assert killed.returncode == -9
+    assert [p.is_dir() for p in tmp_path.iterdir()] == [True], "nothing beside the hidden folder"
+    assert len(list(tmp_path.rglob(".tmp*"))) == 1
+    artifacts.write_safetensors(path, {"a": np.zeros(3)}, PROVENANCE)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_folders_are_replaced_whole(tmp_path):
     target = tmp_path / "folder"
     for content in ("one", "two"):

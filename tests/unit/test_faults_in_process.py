@@ -294,9 +294,7 @@ def some_of(results: Path, work, prepare) -> list[int]:
     prepare()
     seen = changes(results, work)
     copies = [
-        n
-        for n, (event, path) in enumerate(seen)
-        if event == "open" and ".part" in path.parents[1].name
+        n for n, (event, path) in enumerate(seen) if event == "open" and ".part" in path.parent.name
     ]
     skipped = set(copies[1:-1]) - {copies[len(copies) // 2]}
     return [n for n in range(len(seen) + 1) if n not in skipped]

@@ -69,8 +69,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.stem != "test_shared_tuning")
 
 
+PARTS = ("results", ".snakemake")
+"""What a run leaves in its folder."""
+
+
 def complete(name: str, config: str, finished: str | None, factory) -> Workspace:
-    """Run everything once for all of pytest's processes, or copy a finished run if there is one."""
+    """Run everything once for all of pytest's processes, or copy the run in `finished`.
+
+    Where there is none yet, this one is left there, for the next pytest.
+    """
     root = factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     space = Workspace(root / f"whole-{name}")
@@ -79,10 +86,14 @@ def complete(name: str, config: str, finished: str | None, factory) -> Workspace
             space.folder.mkdir(exist_ok=True)
             path = space.folder / "config.yaml"
             path.write_text(config)
-            if finished:
-                for part in ("results", ".snakemake"):
-                    shutil.copytree(Path(finished) / part, space.folder / part, dirs_exist_ok=True)
+            kept = Path(finished) if finished else None
+            if kept and kept.exists():
+                for part in PARTS:
+                    shutil.copytree(kept / part, space.folder / part, dirs_exist_ok=True)
             space.run(path)
+            if kept and not kept.exists():
+                for part in PARTS:
+                    shutil.copytree(space.folder / part, kept / part)
             (space.folder / "whole").touch()
     return space
 

@@ -183,7 +183,7 @@ def save_checkpoint(
     metadata = {"identity": identity, "history": json.dumps(history)}
     metadata["sha256"] = _digest(tensors, metadata)
     needs = sum(value.nbytes for value in tensors.values())
-    with atomic(path, needs=needs) as temporary:
+    with atomic(path, needs=needs, sheltered=True) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 
