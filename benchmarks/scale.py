@@ -27,7 +27,6 @@ def measure(n_subjects: int, n_images: int, replicates: int, methods: list[str])
         write_tree(work / "data", 200, [n_images] * n_subjects)
         (work / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         (_, first, _), (said, seconds, peak) = plan(work), plan(work)
-        (plans,) = (work / "results/.plans").glob("*.json")
         return {
             "what": f"{n_subjects} subjects of {n_images} images, {replicates} replicates, "
             + ", ".join(methods),
@@ -35,7 +34,6 @@ def measure(n_subjects: int, n_images: int, replicates: int, methods: list[str])
             "first_s": first,
             "seconds": seconds,
             "peak_gb": peak,
-            "plan_mb": plans.stat().st_size / 1e6,
         }
 
 
