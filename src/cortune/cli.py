@@ -85,7 +85,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def simulate(arguments: argparse.Namespace) -> int:
     """Write a simulated data set."""
-    from cortune.simulate import SIMULATORS, simulate_layout
+    from cortune.simulate import SIMULATORS, require_replaceable, simulate_layout, truth_of
 
     if arguments.layout not in SIMULATORS:
         known = f"one of {', '.join(SIMULATORS)}"
@@ -95,8 +95,11 @@ def simulate(arguments: argparse.Namespace) -> int:
     options = {key: value for key, value in given if value is not None}
     spec = simulator.spec.from_mapping(options)
     subjects = [simulator.subject(number) for number in range(1, arguments.subjects + 1)]
-    simulate_layout(arguments.layout, Path(arguments.out), subjects, spec, seed=arguments.seed)
-    print(f"Wrote {', '.join(subjects)} to {arguments.out}")
+    out = Path(arguments.out)
+    require_replaceable(arguments.layout, out, subjects)
+    simulate_layout(arguments.layout, out, subjects, spec, seed=arguments.seed)
+    truth = truth_of(out, subjects[0]).parent
+    print(f"Wrote {', '.join(subjects)} to {arguments.out}, and what is true of it to {truth}")
     return 0
 
 
