@@ -134,6 +134,9 @@ def test_own_photographs(newcomer):
 
 
 def test_own_algonauts_folder(newcomer, own_folder):
+    """The stand-in does not lie where one's own data do."""
+    assert {path.name for path in (newcomer.path / "data").iterdir()} >= {"stand_in", "truth"}
+    assert not (newcomer.path / "data" / "algonauts2023").exists()
     assert "No problem found." in printed(own_folder, "cortune check")
     assert "tune_network" in printed(own_folder, "cortune plan")
     (path,) = newcomer.made("tabulate_encoding", "encoding.csv")
