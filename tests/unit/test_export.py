@@ -58,7 +58,7 @@ def prepared(tmp_path_factory):
     split_images(read_index(index), 0, shares, split, PROVENANCE)
     backbone = build_backbone("alexnet_small", num_classes=10)
     paths = SimpleNamespace(images=images, index=index, split=split, reader=reader)
-    tuned_on = [i for i, s in zip(*_sets(paths), strict=True) if s == "tune"]
+    tuned_on = sorted(load_images(paths).marks("tune"))
     save_network(network, backbone, PROVENANCE, num_classes=10, tuned_on=tuned_on)
     paths.network, paths.responses = network, {"lh": lh, "rh": rh}
     return paths
@@ -235,6 +235,10 @@ def test_the_model_card_says_how_well_and_of_what(encoder, folder):
     for unit in encoder.units:
         assert f"{unit.r:.3f} | {unit.r_ci_low:.3f} to {unit.r_ci_high:.3f}" in card.text
     assert "none of which the network saw" in card.text
+    tuned = [mark for mark in encoder.saved.tuned_on if mark.startswith("nsd:")]
+    assert len(encoder.saved.tuned_on) == 2 * len(tuned), "every image has two marks"
+    said = f"{len(tuned)} images were used to tune the network or to choose its epoch."
+    assert said in card.text
     for part in ("terms", "Intended use", "subj01", "nested cross-validation"):
         assert part in card.text
 
