@@ -222,6 +222,7 @@ def test_a_folder_of_the_hub_predicts_the_same_wherever_it_lies(prepared, encode
     np.testing.assert_array_equal(found, encoder.predict(files, device="cpu"))
     names = {path.name for path in folder.iterdir()}
     assert names == {"README.md", "config.json", "encoder.safetensors", "model.safetensors"}
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     assert cortune.load(folder).saved.tuned_on == encoder.saved.tuned_on
     features = cortune.features(folder, files, ["features.2"], device="cpu")["features.2"]
     assert features.shape[0] == 5

@@ -65,8 +65,10 @@ def export_folder(encoder: Encoder, out: PathLike, *, layout: str, simulated: bo
 
     with atomic(target, needs=needs) as folder:
         folder.mkdir()
-        save_state(folder / NETWORK, source, saved)
-        save_file(maps, folder / MAPS)
+        with atomic(folder / NETWORK, sheltered=True) as path:
+            save_state(path, source, saved)
+        with atomic(folder / MAPS, sheltered=True) as path:
+            save_file(maps, path)
         network = {**encoder.config["network"], "file": NETWORK, "base": None}
         units = [asdict(unit) for unit in encoder.units]
         sums = {name: sha256(folder / name) for name in (MAPS, NETWORK)}
