@@ -39,7 +39,7 @@ def finished(project: Project, wanted: Mapping[str, str]) -> dict[Address, Path]
     ]
     if not found:
         asked = " ".join(wanted.values())
-        models = "; ".join(f"{each.subject} {each.model}" for each in known[:8])
+        models = "; ".join(each.model for each in known[:8])
         raise InputError(
             "export", f"no encoder of {asked}", f"one of {models}", "Correct the name."
         )
@@ -80,7 +80,7 @@ def export_all(
     """
     folders = finished(project, wanted)
     if push and (form != "hub" or len(folders) > 1):
-        models = "; ".join(f"{each.subject} {each.model}" for each in folders)
+        models = "; ".join(each.model for each in folders)
         raise InputError(
             "--push", models, "one encoder in a folder of the hub", "Name its subject, method, ROI."
         )

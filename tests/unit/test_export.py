@@ -650,7 +650,11 @@ def test_pictures_that_are_none(encoder, tmp_path):
     with pytest.raises(InputError, match="an empty folder"):
         (tmp_path / "empty").mkdir()
         find_pictures(tmp_path / "empty")
-    with pytest.raises(InputError, match="nothing; expected a folder of pictures"):
+    with pytest.raises(InputError, match="nowhere: found nothing there; expected a folder of"):
         encoder.predict(tmp_path / "nowhere", device="cpu")
+    with pytest.raises(InputError, match="nowhere: found nothing there; expected a folder of"):
+        find_pictures([str(tmp_path / "nowhere")])  # as the program hands them over
+    with pytest.raises(InputError, match="nowhere: found nothing there; expected a picture file"):
+        find_pictures([tmp_path / "note.txt", tmp_path / "nowhere"])
     with pytest.raises(InputError, match=r"uint8 of shape \(n, 64, 64, 3\)"):
         encoder.predict(np.zeros((2, 32, 32, 3), np.uint8), device="cpu")
