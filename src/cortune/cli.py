@@ -264,7 +264,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     names = ("subject", "hemisphere", "roi", "method")
     wanted = {name: value for name in names if (value := getattr(arguments, name))}
-    project, out = _project(arguments), Path(arguments.out)
+    project, out = _project_of_export(arguments), Path(arguments.out)
     if arguments.form == "algonauts2023":
         for name in ("hemisphere", "roi", "push"):
             if found := getattr(arguments, name):
@@ -285,6 +285,17 @@ def _project(arguments: argparse.Namespace) -> Project:
     from cortune.project import Project
 
     return Project(Config.from_file(*_files(arguments)), arguments.results)
+
+
+def _project_of_export(arguments: argparse.Namespace) -> Project:
+    """Return what is configured, or what the last complete run was if nothing is named."""
+    from cortune.artifacts import read_json
+    from cortune.project import Project
+
+    manifest = Path(arguments.results) / "latest" / "manifest.json"
+    if arguments.configfile or not manifest.is_file():
+        return _project(arguments)
+    return Project(Config.from_mapping(read_json(manifest)["config"]), arguments.results)
 
 
 _LAYERED = "configuration, and others that are laid over it"
@@ -427,7 +438,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(init)
     sub.add_argument("folder", help="folder to make")
 
-    sub = command(export, configured, stored)
+    described = "configuration of the run, and others that are laid over it [the last run's]"
+    sub = command(export, stored)
+    sub.add_argument("--configfile", nargs="+", action="extend", help=described)
     sub.add_argument("--out", required=True, help="folder to write")
     sub.add_argument(
         "--as",

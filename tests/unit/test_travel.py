@@ -136,6 +136,20 @@ def test_export_and_predict_on_the_command_line(folder, monkeypatch, capsys):
     assert "found no encoder of joint; expected one of untuned subj01; contrastive subj01 lh" in said
 
 
+def test_export_takes_the_configuration_of_the_last_run(folder, monkeypatch):
+    """As docs/travel.md has it, without --configfile."""
+    monkeypatch.chdir(folder)
+    wanted = ["--method", "contrastive", "--subject", "subj01", "--hemisphere", "lh"]
+    assert main(["export", *wanted, "--roi", "V1v", "--out", "of_latest"]) == 0
+    assert Path("of_latest", "model.safetensors").is_file()
+
+
+def test_export_before_any_run_needs_a_configuration(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--out", "out"]) == 1
+    assert "config/config.yaml" in capsys.readouterr().err
+
+
 def test_adapted_networks_leave_a_run_whole(tmp_path, monkeypatch):
     tuning = {**CONFIG["tuning"], "adapt": {"lora": {"rank": 2, "alpha": 4}}}
     recipe = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05}
