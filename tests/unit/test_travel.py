@@ -133,7 +133,9 @@ def test_export_and_predict_on_the_command_line(folder, monkeypatch, capsys):
     assert "no encoder of subj09" in capsys.readouterr().err and not Path("none").exists()
     assert main([*given, "none", "--method", "joint"]) == 1
     said = capsys.readouterr().err
-    assert "found no encoder of joint; expected one of untuned subj01; contrastive subj01 lh" in said
+    assert (
+        "found no encoder of joint; expected one of untuned subj01; contrastive subj01 lh" in said
+    )
 
 
 def test_export_takes_the_configuration_of_the_last_run(folder, monkeypatch):

@@ -413,7 +413,9 @@ def find_pictures(pictures: PathLike | Sequence[PathLike]) -> list[Path]:
     try:
         return [regular_file(path)]
     except OSError as error:
-        found_there = "nothing there" if isinstance(error, FileNotFoundError) else error.strerror
+        found_there = (
+            "nothing there" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        )
         raise InputError(
             path, found_there, "a folder of pictures, or picture files", "Correct the path."
         ) from None
