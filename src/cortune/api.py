@@ -27,7 +27,7 @@ class Run:
     Parameters
     ----------
     results : path
-        Folder of the results, the one that holds ``latest``.
+        Folder of the results, the one that holds ``latest``, or ``latest`` itself.
 
     Raises
     ------
@@ -36,7 +36,7 @@ class Run:
     """
 
     def __init__(self, results: PathLike = "results") -> None:
-        self.results = Path(results)
+        self.results = _results(Path(results))
         manifest = self.results / "latest" / "manifest.json"
         if not manifest.is_file():
             raise InputError(
@@ -155,6 +155,13 @@ class Run:
         return found[0]
 
 
+def _results(given: Path) -> Path:
+    """Return the folder of the results, also where ``latest`` in it was given."""
+    above = given.parent if given.name else given.absolute().parent
+    within = (given if given.name else given.absolute()).name == "latest"
+    return above if within and (given / "manifest.json").is_file() else given
+
+
 def _label(place: Address) -> dict[str, str]:
     return {**place.label, "method": place.method or UNTUNED}
 
@@ -171,7 +178,7 @@ def open_run(results: PathLike = "results") -> Run:
     Parameters
     ----------
     results : path
-        Folder of the results, the one that holds ``latest``.
+        Folder of the results, the one that holds ``latest``, or ``latest`` itself.
 
     Returns
     -------

@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ def atomic(
     sheltered : bool
         Whether to yield a path in a hidden folder of its own, for writers that make other files
         beside the one they are asked for, as safetensors does: killed, they leave nothing else.
+        Since such a file may be its owner's alone, it gets the mode that any new file has.
 
     Raises
     ------
@@ -73,6 +74,8 @@ def atomic(
         if sheltered:
             hidden.mkdir(exist_ok=True)
         yield temporary
+        if sheltered and temporary.is_file():
+            _as_any_new_file(temporary)
         if target.is_dir() and temporary.is_dir():
             shutil.rmtree(target)
         temporary.replace(target)
@@ -85,6 +88,16 @@ def atomic(
             shutil.rmtree(hidden)
         elif hidden.exists():
             hidden.unlink()
+
+
+def _as_any_new_file(path: Path) -> None:
+    """Give a file the mode that the umask, or the folder, gives to new ones."""
+    example = path.with_name("mode")
+    example.touch()
+    mode = example.stat().st_mode & 0o777
+    # Some file systems keep no modes.
+    with suppress(PermissionError):
+        path.chmod(mode)
 
 
 def remove_leftovers(target: Path) -> None:

@@ -79,7 +79,10 @@ def describe(*configfiles: str | Path) -> str:
     """Return what there is in the data sets of a configuration without problems, as tables.
 
     Subjects side by side, at most eight; ROIs with their vertices, left and right hemisphere.
+    Subjects that ``cortune simulate`` wrote are marked.
     """
+    from cortune.simulate import is_simulated
+
     project = Project(Config.from_file(*configfiles))
     lines: list[str] = []
     for name, dataset in project.config.datasets.items():
@@ -96,9 +99,12 @@ def describe(*configfiles: str | Path) -> str:
                     roi: f"{left.get(roi, 0)}+{right.get(roi, 0)}"
                     for roi in select_rois(dataset.rois, left | right)
                 }
-                columns.append({"": subject, **reader.facts(subject), **rois})
+                simulated = is_simulated(dataset.layout, reader.root, subject)
+                head = f"{subject} (simulated)" if simulated else subject
+                columns.append({"": head, **reader.facts(subject), **rois})
+            width = max(16, *(len(column[""]) + 2 for column in columns))
             for key in dict.fromkeys(key for column in columns for key in column):
-                cells = "".join(f"{column.get(key, '–'):>16}" for column in columns)
+                cells = "".join(f"{column.get(key, '–'):>{width}}" for column in columns)
                 lines.append(f"  {key:22}{cells}")
     lines.append(
         "Looked at: every header, table, label and name of them; of responses and pictures, "

@@ -85,7 +85,7 @@ def plan(arguments: argparse.Namespace) -> int:
 
 def simulate(arguments: argparse.Namespace) -> int:
     """Write a simulated data set."""
-    from cortune.simulate import SIMULATORS, simulate_layout
+    from cortune.simulate import SIMULATORS, require_replaceable, simulate_layout, truth_of
 
     if arguments.layout not in SIMULATORS:
         known = f"one of {', '.join(SIMULATORS)}"
@@ -95,8 +95,11 @@ def simulate(arguments: argparse.Namespace) -> int:
     options = {key: value for key, value in given if value is not None}
     spec = simulator.spec.from_mapping(options)
     subjects = [simulator.subject(number) for number in range(1, arguments.subjects + 1)]
-    simulate_layout(arguments.layout, Path(arguments.out), subjects, spec, seed=arguments.seed)
-    print(f"Wrote {', '.join(subjects)} to {arguments.out}")
+    out = Path(arguments.out)
+    require_replaceable(arguments.layout, out, subjects)
+    simulate_layout(arguments.layout, out, subjects, spec, seed=arguments.seed)
+    truth = truth_of(out, subjects[0]).parent
+    print(f"Wrote {', '.join(subjects)} to {arguments.out}, and what is true of it to {truth}")
     return 0
 
 
@@ -261,7 +264,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     names = ("subject", "hemisphere", "roi", "method")
     wanted = {name: value for name in names if (value := getattr(arguments, name))}
-    project, out = _project(arguments), Path(arguments.out)
+    project, out = _project_of_export(arguments), Path(arguments.out)
     if arguments.form == "algonauts2023":
         for name in ("hemisphere", "roi", "push"):
             if found := getattr(arguments, name):
@@ -282,6 +285,17 @@ def _project(arguments: argparse.Namespace) -> Project:
     from cortune.project import Project
 
     return Project(Config.from_file(*_files(arguments)), arguments.results)
+
+
+def _project_of_export(arguments: argparse.Namespace) -> Project:
+    """Return what is configured, or what the last complete run was if nothing is named."""
+    from cortune.artifacts import read_json
+    from cortune.project import Project
+
+    manifest = Path(arguments.results) / "latest" / "manifest.json"
+    if arguments.configfile or not manifest.is_file():
+        return _project(arguments)
+    return Project(Config.from_mapping(read_json(manifest)["config"]), arguments.results)
 
 
 _LAYERED = "configuration, and others that are laid over it"
@@ -424,7 +438,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(init)
     sub.add_argument("folder", help="folder to make")
 
-    sub = command(export, configured, stored)
+    described = "configuration of the run, and others that are laid over it [the last run's]"
+    sub = command(export, stored)
+    sub.add_argument("--configfile", nargs="+", action="extend", help=described)
     sub.add_argument("--out", required=True, help="folder to write")
     sub.add_argument(
         "--as",

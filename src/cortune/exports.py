@@ -13,7 +13,7 @@ from cortune.export.brainscore import plugin_folder
 from cortune.export.encoder import Encoder
 from cortune.export.hub import export_folder
 from cortune.export.hub import push as upload
-from cortune.stages.export import exported
+from cortune.stages.export import exported, units
 
 if TYPE_CHECKING:
     from cortune.project import Project
@@ -39,7 +39,7 @@ def finished(project: Project, wanted: Mapping[str, str]) -> dict[Address, Path]
     ]
     if not found:
         asked = " ".join(wanted.values())
-        models = "; ".join(f"{each.subject} {each.model}" for each in known[:8])
+        models = "; ".join(each.model for each in known[:8])
         raise InputError(
             "export", f"no encoder of {asked}", f"one of {models}", "Correct the name."
         )
@@ -80,7 +80,7 @@ def export_all(
     """
     folders = finished(project, wanted)
     if push and (form != "hub" or len(folders) > 1):
-        models = "; ".join(f"{each.subject} {each.model}" for each in folders)
+        models = "; ".join(each.model for each in folders)
         raise InputError(
             "--push", models, "one encoder in a folder of the hub", "Name its subject, method, ROI."
         )
@@ -96,11 +96,21 @@ def export_all(
             network = encoder.saved.name.replace("/", "_")
             written.append(plugin_folder(encoder, folder, f"cortune_{network}_{name}"))
         else:
-            dataset = project.config.datasets[place.dataset]
-            simulated = dataset.simulate is not None
-            written.append(
-                export_folder(encoder, folder, layout=dataset.layout, simulated=simulated)
-            )
+            layout = project.config.datasets[place.dataset].layout
+            simulated = _is_simulated(project, place)
+            written.append(export_folder(encoder, folder, layout=layout, simulated=simulated))
     if push:
         written.append(upload(written[0], push))
     return written
+
+
+def _is_simulated(project: Project, encoder: Address) -> bool:
+    """Return whether an encoder predicts a simulated subject, as far as raw data are at hand."""
+    from cortune.simulate import is_simulated
+
+    dataset = project.config.datasets[encoder.dataset]
+    if dataset.root is None:
+        return dataset.simulate is not None
+    subjects = {unit.subject for unit in units(project, encoder)}
+    root = Path(dataset.root).expanduser()
+    return any(is_simulated(dataset.layout, root, subject) for subject in subjects)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -48,6 +49,16 @@ def test_same_inputs_give_the_same_bytes(tmp_path):
         time.sleep(1.1)  # time stamps have seconds
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_files_are_as_readable_as_any_new_one(tmp_path):
+    """Safetensors makes files that are their owner's alone."""
+    former = os.umask(0o027)
+    try:
+        names = write_all(tmp_path)
+    finally:
+        os.umask(former)
+    assert {(tmp_path / name).stat().st_mode & 0o777 for name in names} == {0o640}
 
 
 def test_failure_leaves_nothing_and_keeps_what_was_there(tmp_path):

@@ -241,6 +241,30 @@ def test_simulate_writes_what_the_reader_accepts(tmp_path, capsys):
     assert reader.roi_sizes("subj02", "rh")["V1v"] == 30
 
 
+def test_simulated_subjects_are_told_from_others(tmp_path, monkeypatch, capsys):
+    """By the check, and by the model card of an encoder."""
+    from cortune.address import Address
+    from cortune.config import Config
+    from cortune.exports import _is_simulated
+    from cortune.project import Project
+
+    arguments = ["simulate", "--out", str(tmp_path / "data"), "--subjects", "2", "--n-images", "30"]
+    arguments += ["--n-shared", "10", "--image-size", "32", "--vertices", "V1v=30"]
+    assert main(arguments) == 0
+    shutil.rmtree(tmp_path / "truth" / "subj02")
+    path = tmp_path / "config.yaml"
+    config = nod_config(tmp_path / "data", layout="algonauts2023", rois=["V1v"])
+    path.write_text(yaml.safe_dump(config))
+    capsys.readouterr()
+    assert main(["check", "--configfile", str(path)]) == 0
+    said = capsys.readouterr().out
+    for subject, simulated in (("subj01", True), ("subj02", False)):
+        address = Address(dataset="nod", subject=subject, hemisphere="lh", roi="V1v")
+        monkeypatch.setattr("cortune.exports.units", lambda *_, unit=address: [unit])
+        assert _is_simulated(Project(Config.from_file(path)), address) is simulated
+    assert "subj01 (simulated)" in said and re.search(r"\bsubj02\n", said)
+
+
 def nod_config(folder, **dataset):
     return {
         "datasets": {

@@ -23,7 +23,7 @@ PAGES = [
     *(REPOSITORY / name for name in ("README.md", "benchmarks/README.md", "config/README.md")),
 ]
 _BLOCK = re.compile(r"^ *```[a-z]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-_OWN = re.compile(r"(my|photographs|network|folds|other)\.yaml|…")
+_OWN = re.compile(r"(my|photographs|network|folds|travel|other)\.yaml|…")
 """Files that the reader writes."""
 
 

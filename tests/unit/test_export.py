@@ -58,7 +58,7 @@ def prepared(tmp_path_factory):
     split_images(read_index(index), 0, shares, split, PROVENANCE)
     backbone = build_backbone("alexnet_small", num_classes=10)
     paths = SimpleNamespace(images=images, index=index, split=split, reader=reader)
-    tuned_on = [i for i, s in zip(*_sets(paths), strict=True) if s == "tune"]
+    tuned_on = sorted(load_images(paths).marks("tune"))
     save_network(network, backbone, PROVENANCE, num_classes=10, tuned_on=tuned_on)
     paths.network, paths.responses = network, {"lh": lh, "rh": rh}
     return paths
@@ -222,6 +222,7 @@ def test_a_folder_of_the_hub_predicts_the_same_wherever_it_lies(prepared, encode
     np.testing.assert_array_equal(found, encoder.predict(files, device="cpu"))
     names = {path.name for path in folder.iterdir()}
     assert names == {"README.md", "config.json", "encoder.safetensors", "model.safetensors"}
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     assert cortune.load(folder).saved.tuned_on == encoder.saved.tuned_on
     features = cortune.features(folder, files, ["features.2"], device="cpu")["features.2"]
     assert features.shape[0] == 5
@@ -235,6 +236,10 @@ def test_the_model_card_says_how_well_and_of_what(encoder, folder):
     for unit in encoder.units:
         assert f"{unit.r:.3f} | {unit.r_ci_low:.3f} to {unit.r_ci_high:.3f}" in card.text
     assert "none of which the network saw" in card.text
+    tuned = [mark for mark in encoder.saved.tuned_on if mark.startswith("nsd:")]
+    assert len(encoder.saved.tuned_on) == 2 * len(tuned), "every image has two marks"
+    said = f"{len(tuned)} images were used to tune the network or to choose its epoch."
+    assert said in card.text
     for part in ("terms", "Intended use", "subj01", "nested cross-validation"):
         assert part in card.text
 
@@ -645,7 +650,11 @@ def test_pictures_that_are_none(encoder, tmp_path):
     with pytest.raises(InputError, match="an empty folder"):
         (tmp_path / "empty").mkdir()
         find_pictures(tmp_path / "empty")
-    with pytest.raises(InputError, match="nothing; expected a folder of pictures"):
+    with pytest.raises(InputError, match="nowhere: found nothing there; expected a folder of"):
         encoder.predict(tmp_path / "nowhere", device="cpu")
+    with pytest.raises(InputError, match="nowhere: found nothing there; expected a folder of"):
+        find_pictures([str(tmp_path / "nowhere")])  # as the program hands them over
+    with pytest.raises(InputError, match="nowhere: found nothing there; expected a picture file"):
+        find_pictures([tmp_path / "note.txt", tmp_path / "nowhere"])
     with pytest.raises(InputError, match=r"uint8 of shape \(n, 64, 64, 3\)"):
         encoder.predict(np.zeros((2, 32, 32, 3), np.uint8), device="cpu")

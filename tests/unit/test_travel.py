@@ -86,6 +86,16 @@ def test_the_run_is_open_to_python(folder):
         cortune.open_run(folder)
 
 
+@pytest.mark.parametrize("within", [".", "results"])
+def test_a_run_is_also_opened_by_its_latest_folder(folder, monkeypatch, within):
+    monkeypatch.chdir(folder / within)
+    latest = "results/latest" if within == "." else "latest"
+    for name in (latest, folder / "results" / "latest"):
+        assert len(cortune.open_run(name).networks) == 2
+    monkeypatch.chdir(latest)
+    assert len(cortune.open_run(".").networks) == 2
+
+
 def test_the_score_told_is_that_of_the_same_protocol_in_the_run(folder):
     """Without images kept for fitting, those that no network saw are the test images."""
     run = cortune.open_run(folder / "results")
@@ -121,6 +131,25 @@ def test_export_and_predict_on_the_command_line(folder, monkeypatch, capsys):
     assert len(table) == 4 * 30 and np.isfinite(table.response).all()
     assert main([*given, "none", "--subject", "subj09"]) == 1
     assert "no encoder of subj09" in capsys.readouterr().err and not Path("none").exists()
+    assert main([*given, "none", "--method", "joint"]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "found no encoder of joint; expected one of untuned subj01; contrastive subj01 lh" in said
+    )
+
+
+def test_export_takes_the_configuration_of_the_last_run(folder, monkeypatch):
+    """As docs/travel.md has it, without --configfile."""
+    monkeypatch.chdir(folder)
+    wanted = ["--method", "contrastive", "--subject", "subj01", "--hemisphere", "lh"]
+    assert main(["export", *wanted, "--roi", "V1v", "--out", "of_latest"]) == 0
+    assert Path("of_latest", "model.safetensors").is_file()
+
+
+def test_export_before_any_run_needs_a_configuration(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--out", "out"]) == 1
+    assert "config/config.yaml" in capsys.readouterr().err
 
 
 def test_adapted_networks_leave_a_run_whole(tmp_path, monkeypatch):

@@ -25,6 +25,15 @@ def by_content(digest: str) -> str:
     return f"image:{digest}"
 
 
+def n_images(marks: Iterable[str]) -> int:
+    """Return how many images there are of which some marks are: each one's identity and content.
+
+    Images without content are counted by identity.
+    """
+    marks = set(marks)
+    return sum(mark.startswith(by_content("")) for mark in marks) or len(marks)
+
+
 def has_id(identity: str) -> bool:
     """Return whether an identity is an id of COCO or NSD, which other data sets may show."""
     return _KNOWN.fullmatch(identity) is not None

@@ -142,7 +142,8 @@ def plugin_folder(encoder: Encoder, out: PathLike, identifier: str) -> Path:
     }
     with atomic(target, needs=source.stat().st_size) as folder:
         folder.mkdir()
-        save_state(folder / NETWORK, source, saved)
+        with atomic(folder / NETWORK, sheltered=True) as path:
+            save_state(path, source, saved)
         for name, template in (("__init__.py", _INIT), ("model.py", _MODEL), ("test.py", _TEST)):
             (folder / name).write_text(template.format(**text), encoding="utf-8")
         (folder / "requirements.txt").write_text("\n".join([*requires, "safetensors", ""]))

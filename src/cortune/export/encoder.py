@@ -396,9 +396,12 @@ def find_pictures(pictures: PathLike | Sequence[PathLike]) -> list[Path]:
     """
     if not isinstance(pictures, str | Path):
         found = [Path(path) for path in pictures]  # type: ignore[union-attr]
-        if len(found) != 1 or not found[0].is_dir():
+        if len(found) != 1:
             if not found:
                 raise InputError("pictures", "an empty list", "picture files", "Name some.")
+            for path in found:
+                if not path.exists():
+                    raise InputError(path, "nothing there", "a picture file", "Correct the path.")
             return found
         pictures = found[0]
     path = Path(pictures)
@@ -409,9 +412,12 @@ def find_pictures(pictures: PathLike | Sequence[PathLike]) -> list[Path]:
         return found
     try:
         return [regular_file(path)]
-    except OSError:
+    except OSError as error:
+        found_there = (
+            "nothing there" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        )
         raise InputError(
-            path, "nothing", "a folder of pictures, or picture files", "Correct the path."
+            path, found_there, "a folder of pictures, or picture files", "Correct the path."
         ) from None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cortune.artifacts import PathLike, atomic, sha256, write_json
+from cortune.data.identity import n_images
 from cortune.disk import disk_problem
 from cortune.errors import InputError
 from cortune.export.encoder import CONFIG, MAPS, NETWORK, Encoder
@@ -64,8 +65,10 @@ def export_folder(encoder: Encoder, out: PathLike, *, layout: str, simulated: bo
 
     with atomic(target, needs=needs) as folder:
         folder.mkdir()
-        save_state(folder / NETWORK, source, saved)
-        save_file(maps, folder / MAPS)
+        with atomic(folder / NETWORK, sheltered=True) as path:
+            save_state(path, source, saved)
+        with atomic(folder / MAPS, sheltered=True) as path:
+            save_file(maps, path)
         network = {**encoder.config["network"], "file": NETWORK, "base": None}
         units = [asdict(unit) for unit in encoder.units]
         sums = {name: sha256(folder / name) for name in (MAPS, NETWORK)}
@@ -125,9 +128,9 @@ def _card(encoder: Encoder, layout: str, simulated: bool) -> Iterator[str]:
         f"A network ({known}, {saved.num_classes} outputs) and a linear map from its features to "
         f"fMRI responses of subject {first.subject} of the data set `{first.dataset}`."
     )
-    tuned = len(saved.tuned_on)
+    tuned = n_images(saved.tuned_on)
     yield (
-        f"The network was tuned on {tuned} images or selected by them."
+        f"{tuned} images were used to tune the network or to choose its epoch."
         if tuned
         else "The network was not tuned to responses."
     )

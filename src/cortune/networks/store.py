@@ -35,8 +35,9 @@ class SavedNetwork:
     num_classes : int
         Width of its output.
     tuned_on : tuple of str
-        Identities of the images that tuning saw or selected on; empty if untuned. Nothing
-        that scores the network may be among them.
+        Identities of the images that tuning saw or selected on, and what each shows as an
+        identity by content, too; empty if untuned. Nothing that scores the network may be
+        among them.
     head : dict of str to Tensor
         Parameters of the head that it was tuned with, by name.
     path : path

@@ -7,7 +7,15 @@ from cortune.simulate.algonauts import simulate_subject
 from cortune.simulate.brain import Brain, make_brain
 from cortune.simulate.grayordinates import nod_roi_sizes
 from cortune.simulate.layout import roi_sizes
-from cortune.simulate.layouts import SIMULATORS, Simulator, simulate_layout, simulator
+from cortune.simulate.layouts import (
+    SIMULATORS,
+    Simulator,
+    is_simulated,
+    require_replaceable,
+    simulate_layout,
+    simulator,
+    truth_of,
+)
 from cortune.simulate.nod import simulate_nod_subject, simulate_nod_support
 from cortune.simulate.nod_spec import NodSpec
 from cortune.simulate.nsd import simulate_nsd_stimuli, simulate_nsd_subject
@@ -28,11 +36,13 @@ __all__ = [
     "Session",
     "SimulationSpec",
     "Simulator",
+    "is_simulated",
     "labelled_scenes",
     "make_brain",
     "nod_roi_sizes",
     "noiseless_responses",
     "render_scene",
+    "require_replaceable",
     "roi_sizes",
     "sessions",
     "simulate_layout",
@@ -43,4 +53,5 @@ __all__ = [
     "simulate_subject",
     "simulator",
     "subject_image_ids",
+    "truth_of",
 ]

@@ -56,6 +56,8 @@ class NodSimulator(Simulator):
 
     spec = NodSpec
     shared = ("supportfiles",)
+    added_to = ("stimuli",)
+    signed = "supportfiles/MMP_mpmLR32k.mat"
 
     def folders(self, subject: str) -> list[str]:
         """Return the folders of results and events."""

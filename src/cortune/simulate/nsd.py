@@ -57,6 +57,7 @@ class NsdSimulator(Simulator):
 
     spec = SimulationSpec
     shared = (DESIGN, STIM_INFO, STIMULI, FSAVERAGE)
+    signed = DESIGN
 
     def folders(self, subject: str) -> list[str]:
         """Return the folders of labels, behaviour and betas."""
