@@ -159,6 +159,30 @@ def test_figures_of_a_single_method_and_protocol(written, methods):
         encoding_figures.protocol_optimism(one[0]).canvas.draw()
 
 
+def test_other_protocols_are_named_as_such_in_their_titles():
+    """Not "published: +0.062", which reads as a number of the paper."""
+    both = [("heldout_cv", 0.3), ("published", 0.362)]
+    units = pd.DataFrame(
+        [("a", "lh", "V1v", "untuned", protocol, r) for protocol, r in both],
+        columns=["subject", "hemisphere", "roi", "method", "protocol", "r_mean"],
+    )
+    with encoding_figures.figure_style():
+        (ax,) = encoding_figures.protocol_optimism(units).axes
+    assert ax.get_title(loc="left") == "protocol published:\n+.062 on average"
+
+
+def test_epochs_are_whole_in_training_curves():
+    histories = pd.DataFrame(
+        {"network": "n", "hemisphere": "lh", "roi": "V1v", "method": "contrastive",
+         "epoch": [1, 2], "loss": [2.0, 1.9], "validation_bound_nats": [0.1, 0.2]}
+    )  # fmt: skip
+    with encoding_figures.figure_style():
+        figure = tuning_figures.training_curves(histories)
+        figure.canvas.draw()
+    ticks = figure.axes[-1].get_xticks()
+    assert len(ticks) >= 2 and all(float(tick).is_integer() for tick in ticks)
+
+
 def test_training_curves_without_networks():
     tuning_figures.training_curves(pd.DataFrame()).canvas.draw()
 

@@ -159,6 +159,7 @@ def test_methods_versions_and_hashes_are_those_of_the_run(latest, page):
     assert methods in text
     assert f"{config.encoding.n_components} principal components" in methods
     assert f"{config.contrastive.epochs} epochs" in methods.replace("\n", " ")
+    assert "from 10^-1 to 10^7 (" in methods.replace("\n", " ")
 
 
 @pytest.mark.parametrize("methods", [["untuned"], ["untuned", "contrastive"]])
