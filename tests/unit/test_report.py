@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -238,6 +240,16 @@ def test_published_run_has_what_this_run_made_and_nothing_older(run):
     assert set(manifest["tables"]) == {"encoding.csv", "skipped.csv"}
     text = headline(run.latest)
     assert "contrastive" in text and "subj02" in text and "noise ceiling" in text
+
+
+def test_the_headline_names_network_data_and_when_the_run_ended(run):
+    """Also where it became the latest again long afterwards."""
+    ended = datetime(2026, 11, 26, 9, 21, 30).timestamp()
+    os.utime(run.out.manifest, (ended, ended))
+    run.place()
+    first, empty, *_ = headline(run.latest).splitlines()
+    assert first == "alexnet (pretrain), nsd (simulated), nod (simulated), run of 2026-11-26 09:21"
+    assert empty == ""
 
 
 def test_the_manifest_counts_the_time_of_the_jobs_of_this_run(run):
