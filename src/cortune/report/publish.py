@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import filecmp
 import os
@@ -122,7 +123,8 @@ def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -
         with atomic(path) as temporary:
             shutil.copyfile(file, temporary)
             ended = file.stat().st_mtime_ns
-            os.utime(temporary, ns=(ended, ended))
+            with contextlib.suppress(OSError):  # a file system that sets no times
+                os.utime(temporary, ns=(ended, ended))
     return True
 
 
