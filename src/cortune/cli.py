@@ -168,7 +168,7 @@ def versions(arguments: argparse.Namespace) -> int:
 
 
 def clean(arguments: argparse.Namespace) -> int:
-    """Delete the versions that no listed configuration uses."""
+    """List the versions that no run of the configurations given uses; --yes deletes them."""
     from cortune.inventory import remove, stored_versions
     from cortune.project import Project
 
@@ -177,6 +177,11 @@ def clean(arguments: argparse.Namespace) -> int:
         *(Project(Config.from_file(*files), arguments.results) for files in arguments.keep),
     ]
     unused = [v for v in stored_versions(projects) if not v.current]
+    if unused and not arguments.yes:
+        print(
+            "These are used by no run of the configurations given; results of others are among "
+            "them (spare them with --keep FILE)."
+        )
     for version in unused:
         print(f"{version.path}  {version.n_bytes / 1e6:.1f} MB  {version.about}")
     total = sum(version.n_bytes for version in unused) / 1e6

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import resource
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +37,8 @@ logger = logging.getLogger("cortune")
 _OUT_OF_MEMORY = re.compile(r"DefaultCPUAllocator: can't allocate memory.*|\w+ out of memory.*")
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1  # malloc.h
 _GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+INTERRUPTED = 128 + signal.SIGINT
+"""Status of a job that was interrupted, as a shell has it."""
 _STORAGE = ".snakemake/storage/"  # where storage plugins of Snakemake keep copies
 
 
@@ -230,22 +233,23 @@ _INSIDE = {"hemi": "hemisphere", "roi": "roi"}
 def run(snakemake: Any) -> None:
     """Run a job of the workflow: threads, log file, and errors in one clear message.
 
-    Inputs are compared with their seals before, outputs are sealed after it.
+    Inputs are compared with their seals before, outputs are sealed after it. One that is
+    interrupted says so and ends with status 130.
 
     Parameters
     ----------
     snakemake : object
         The object that Snakemake puts into a script.
     """
-    # Fewer collections while modules load, which makes nothing but what stays: torch is
-    # imported in 85 % of the time.
-    gc.set_threshold(20_000)
-    _keep_freed_memory()
-    _limit_threads(snakemake.threads)
     log = Path(str(snakemake.log[0]))
     terminal = os.dup(sys.stderr.fileno())
-    warnings.simplefilter("default")
     try:
+        # Fewer collections while modules load, which makes nothing but what stays: torch is
+        # imported in 85 % of the time.
+        gc.set_threshold(20_000)
+        _keep_freed_memory()
+        _limit_threads(snakemake.threads)
+        warnings.simplefilter("default")
         _log_to(log)
         for path in snakemake.output:
             unseal(path)
@@ -261,6 +265,9 @@ def run(snakemake: Any) -> None:
             raise
         _report(f"ERROR {message}\n", terminal)
         sys.exit(1)
+    except KeyboardInterrupt:
+        _report("stopped; the same command goes on from here\n", terminal)
+        sys.exit(INTERRUPTED)
 
 
 def problem_of(error: Exception, rule: str, log: Path) -> str | None:

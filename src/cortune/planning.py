@@ -92,7 +92,9 @@ class Planning:
             if all(Path(path).is_file() for path in wanted):
                 from cortune.report.publish import place_latest
 
-                place_latest(project.results, manifest, page, project.shown)
+                if place_latest(project.results, manifest, page, project.shown):
+                    latest = Path(project.results, "latest")
+                    print(f"{latest} now shows this configuration", file=sys.stderr)
         return wanted
 
     def start(self) -> None:
@@ -117,7 +119,7 @@ class Planning:
             write_json(self.plan, {"seen": project.seen, "versions": versions})
 
     def finish(self) -> None:
-        """Refuse to end well where a complete run was asked for and its results are not whole.
+        """Say where the report is, or refuse to end well if what was asked for is not whole.
 
         Forced jobs and those that a kill left are planned by rules of Snakemake's own, which
         may pass over what should be made of them.
@@ -129,14 +131,19 @@ class Planning:
         """
         settings = self._workflow.dag_settings
         parts = settings.until or settings.omit_from or settings.batch
-        if self._workflow.storage_settings.default_storage_provider:
-            return  # files are in the storage, where Snakemake has looked for them
-        missing = [path for path in self._wanted if not Path(path).is_file()]
-        if self._executes and missing and not parts:
+        if not self._executes or not self._wanted or parts:
+            return
+        stored = self._workflow.storage_settings.default_storage_provider
+        # Files are in the storage where there is one: Snakemake has looked for them.
+        missing = [] if stored else [path for path in self._wanted if not Path(path).is_file()]
+        if missing:
             raise CortuneError(
                 f"{missing[0]}: found no file after a run that Snakemake took for complete "
                 f"({len(missing)} such files), expected all of them. Run the same command again."
             )
+        report = Path(self.project.results, "latest", "report.html")
+        if report.is_file():
+            print(f"Report: {report} (cortune summary prints the headline)", file=sys.stderr)
 
 
 def timeless(folder: str | Path) -> None:

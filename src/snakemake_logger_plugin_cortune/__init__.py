@@ -1,14 +1,16 @@
 """Snakemake's terminal output with one line a job: what it does, what share is done, what is left.
 
 `--logger cortune`, or `logger: cortune` in a profile. Reasons, job numbers and all else that
-Snakemake says stay in its log under ``.snakemake/log``; a dry run is shown as ever.
+Snakemake says stay in its log under ``.snakemake/log``, errors of jobs that Ctrl-C ended among it;
+a dry run is shown as ever.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from logging import LogRecord
+from copy import copy
+from logging import ERROR, LogRecord
 from typing import Any
 
 from snakemake.logging import ColorizingTextHandler, DefaultFormatter, get_event
@@ -17,6 +19,8 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 # Said of every step of the scheduler, and of no use to who waits.
 _SMALL_TALK = ("Select jobs to execute", "Using shell:", "Assuming unrestricted")
+_INTERRUPTED = "Terminating processes on user request"
+_GOES_ON = "Stopping. The same command goes on from here."
 _UNSEEN = (
     LogEvent.WORKFLOW_STARTED,
     LogEvent.JOB_STARTED,
@@ -72,6 +76,7 @@ class LogHandler(LogHandlerBase, ColorizingTextHandler):  # type: ignore[misc]
         formatter = DefaultFormatter if common.dryrun else Lines
         stream = sys.stdout if common.stdout else sys.stderr
         lines = formatter(common.quiet, common.show_failed_logs)
+        self._stopping = False
         ColorizingTextHandler.__init__(self, common.nocolor, stream, lines)
 
     def emit(self, record: LogRecord) -> None:
@@ -79,6 +84,11 @@ class LogHandler(LogHandlerBase, ColorizingTextHandler):  # type: ignore[misc]
         if not self.common_settings.dryrun:
             if get_event(record) in _UNSEEN or str(record.msg).startswith(_SMALL_TALK):
                 return
+            if str(record.msg).startswith(_INTERRUPTED):
+                self._stopping, record = True, copy(record)
+                record.msg = _GOES_ON
+            elif self._stopping and record.levelno >= ERROR:
+                return  # that jobs which were told to stop did not end well
             # Snakemake's handler would put an empty line before each job.
             self.last_msg_was_job_info = True
         ColorizingTextHandler.emit(self, record)

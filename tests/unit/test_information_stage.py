@@ -116,6 +116,19 @@ def test_table_and_bars_show_the_artifacts(tmp_path):
     assert (tmp_path / "i.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_bounds_of_about_zero_do_not_fill_the_axis():
+    """An axis in units of 1e-8 nats once made noise of the optimizer look like a result."""
+    names = {"hemisphere": "lh", "roi": "V1v", "method": "contrastive"}
+    rows = pd.DataFrame(
+        {**names, "subject": ["01", "02"], "log_k": 2.94, "mi_sd_replicates": np.nan}
+    )
+    for nats, expected in (([3e-8, 0.0], 0.05), ([0.5, 1.0], 1.08), ([-1e-8, -2e-8], 0.05)):
+        with figure_style():
+            top, _ = information.information_by_roi(rows.assign(mi_lower_bound_nats=nats)).axes
+        low, high = top.get_ylim()
+        assert high == pytest.approx(expected) and -0.003 < low <= 0
+
+
 def test_no_contrastive_method(tmp_path):
     information.tabulate_information([], tmp_path / "information.csv", PROVENANCE)
     information.plot_information(tmp_path / "information.csv", tmp_path / "i.png", PROVENANCE)

@@ -6,12 +6,14 @@ import copy
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 from cortune.address import Address
 from cortune.artifacts import write_json
+from cortune.cli import main
 from cortune.config import Config
 from cortune.inventory import remove, stored_versions
 from cortune.project import Project
@@ -96,6 +98,31 @@ def test_an_input_of_another_version_is_named(tmp_path, demo):
     (stored,) = stored_versions([project_of(with_seed(demo, 1), tmp_path)])
     version = old.version("simulate_dataset", NSD)
     assert stored.about == f"simulate_dataset {version} is not current"
+
+
+def test_a_list_of_what_is_unused_begins_with_a_caution(tmp_path, demo, capsys):
+    """Results of other configurations are in it, which a newcomer would not expect."""
+    mine, others = tmp_path / "mine.yaml", tmp_path / "others.yaml"
+    mine.write_text(yaml.safe_dump(with_seed(demo, 1)))
+    others.write_text(yaml.safe_dump(demo))
+    results = tmp_path / "results"
+    old = project_of(demo, results)
+    path = Path(old.path("simulate_dataset", "record", NSD))
+    command = ["clean", "--configfile", str(mine), "--results", str(results)]
+    assert main(command) == 0
+    assert capsys.readouterr().out == "Nothing to delete.\n"
+    write_json(path, provenance_of(old, "simulate_dataset", NSD).as_dict())
+    assert main(command) == 0
+    first, listed, last = capsys.readouterr().out.splitlines()
+    assert first == (
+        "These are used by no run of the configurations given; results of others are among them "
+        "(spare them with --keep FILE)."
+    )
+    assert "simulate_dataset" in listed and last.endswith("Run again with --yes to delete them.")
+    assert main([*command, "--keep", str(others)]) == 0
+    assert capsys.readouterr().out == "Nothing to delete.\n"
+    assert main([*command, "--yes"]) == 0
+    assert "These are used" not in capsys.readouterr().out and not path.exists()
 
 
 def test_another_algorithm_is_said(tmp_path, demo):

@@ -6,6 +6,7 @@ import copy
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -321,6 +322,40 @@ def test_a_job_waits_for_the_same_job_of_a_run_that_was_killed_alone(tmp_path, k
         for process in filter(None, (orphan, second)):
             process.kill()
             process.communicate()
+
+
+INTERRUPTED = """
+import sys, time
+from pathlib import Path
+tests, folder = sys.argv[1:]
+sys.path.insert(0, tests)
+from cortune.artifacts import atomic
+from fake import run_encoding
+folder = Path(folder)
+
+def main(job):
+    with atomic(job.output[0]) as temporary:
+        temporary.write_text("half")
+        (folder / "started").touch()
+        time.sleep(60)
+
+run_encoding(f"{folder}/results", str(folder / "job.log"), main)
+"""
+
+
+def test_an_interrupted_job_says_how_to_go_on_without_a_traceback(tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for((tmp_path / "started").exists)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, "")
+    log = (tmp_path / "job.log").read_text()
+    assert log == "stopped; the same command goes on from here\n"
+    assert [path for path in (tmp_path / "results").rglob("*") if path.is_file()] == []
 
 
 def wait_for(condition, seconds=20):

@@ -22,7 +22,12 @@ CONFIGURED = Config.from_mapping(CONFIG)
 
 def workflow(*, main=True, executor: object = "local", dryrun=False, touch=False):
     return SimpleNamespace(
-        is_main_process=main, executor_plugin=executor, dryrun=dryrun, touch=touch
+        is_main_process=main,
+        executor_plugin=executor,
+        dryrun=dryrun,
+        touch=touch,
+        dag_settings=SimpleNamespace(until=None, omit_from=None, batch=None),
+        storage_settings=SimpleNamespace(default_storage_provider=None),
     )
 
 
@@ -95,6 +100,42 @@ def test_a_run_that_is_whole_is_put_in_place_without_a_job(tmp_path, monkeypatch
     assert placed == [(plan.project.results, *wanted[:2], wanted[2:])]
     Planning(CONFIGURED, workflow(dryrun=True), plan.project.results).everything()
     assert len(placed) == 1, "a dry run changes nothing"
+
+
+def test_it_is_said_where_another_run_took_the_place_of_the_latest(tmp_path, capsys):
+    plan = Planning(CONFIGURED, workflow(), str(tmp_path / "results"))
+    for path in map(Path, plan.everything()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    capsys.readouterr()
+    Planning(CONFIGURED, workflow(dryrun=True), plan.project.results).everything()
+    assert capsys.readouterr().err == ""
+    plan.everything()
+    said = f"{tmp_path / 'results' / 'latest'} now shows this configuration\n"
+    assert capsys.readouterr().err == said
+    plan.everything()
+    assert capsys.readouterr().err == "", "it is there already"
+
+
+def test_a_run_that_ended_well_says_where_its_report_is(tmp_path, capsys):
+    plan = Planning(CONFIGURED, workflow(), str(tmp_path / "results"))
+    plan.finish()
+    assert capsys.readouterr().err == "", "other files were asked for"
+    wanted = plan.everything()
+    with pytest.raises(CortuneError, match="found no file after a run"):
+        plan.finish()
+    for path in map(Path, wanted):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    plan.everything()
+    capsys.readouterr()
+    plan.finish()
+    report = tmp_path / "results" / "latest" / "report.html"
+    assert capsys.readouterr().err == (f"Report: {report} (cortune summary prints the headline)\n")
+    dry = Planning(CONFIGURED, workflow(dryrun=True), plan.project.results)
+    dry.everything()
+    dry.finish()
+    assert capsys.readouterr().err == ""
 
 
 def test_scripts_are_never_newer_than_what_they_made(tmp_path):

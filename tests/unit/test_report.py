@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -159,6 +161,30 @@ def test_figures_of_a_single_method_and_protocol(written, methods):
         encoding_figures.protocol_optimism(one[0]).canvas.draw()
 
 
+def test_other_protocols_are_named_as_such_in_their_titles():
+    """Not "published: +0.062", which reads as a number of the paper."""
+    both = [("heldout_cv", 0.3), ("published", 0.362)]
+    units = pd.DataFrame(
+        [("a", "lh", "V1v", "untuned", protocol, r) for protocol, r in both],
+        columns=["subject", "hemisphere", "roi", "method", "protocol", "r_mean"],
+    )
+    with encoding_figures.figure_style():
+        (ax,) = encoding_figures.protocol_optimism(units).axes
+    assert ax.get_title(loc="left") == "protocol published:\n+.062 on average"
+
+
+def test_epochs_are_whole_in_training_curves():
+    histories = pd.DataFrame(
+        {"network": "n", "hemisphere": "lh", "roi": "V1v", "method": "contrastive",
+         "epoch": [1, 2], "loss": [2.0, 1.9], "validation_bound_nats": [0.1, 0.2]}
+    )  # fmt: skip
+    with encoding_figures.figure_style():
+        figure = tuning_figures.training_curves(histories)
+        figure.canvas.draw()
+    ticks = figure.axes[-1].get_xticks()
+    assert len(ticks) >= 2 and all(float(tick).is_integer() for tick in ticks)
+
+
 def test_training_curves_without_networks():
     tuning_figures.training_curves(pd.DataFrame()).canvas.draw()
 
@@ -214,6 +240,16 @@ def test_published_run_has_what_this_run_made_and_nothing_older(run):
     assert set(manifest["tables"]) == {"encoding.csv", "skipped.csv"}
     text = headline(run.latest)
     assert "contrastive" in text and "subj02" in text and "noise ceiling" in text
+
+
+def test_the_headline_names_network_data_and_when_the_run_ended(run):
+    """Also where it became the latest again long afterwards."""
+    ended = datetime(2026, 11, 26, 9, 21, 30).timestamp()
+    os.utime(run.out.manifest, (ended, ended))
+    run.place()
+    first, empty, *_ = headline(run.latest).splitlines()
+    assert first == "alexnet (pretrain), nsd (simulated), nod (simulated), run of 2026-11-26 09:21"
+    assert empty == ""
 
 
 def test_the_manifest_counts_the_time_of_the_jobs_of_this_run(run):

@@ -56,7 +56,57 @@ def test_numbers_are_those_of_the_first_protocol_and_of_all_rois(write):
         ("untuned", ".250", "31%", ""),
         ("contrastive", ".420", "52%", "+.170 [−.021, +.300]"),
     ]
+    assert found.tuned and "was tuned to a simulated brain" in found.setting
     assert "2 subjects, 2 units" in found.setting and "90 images" in found.setting
+
+
+def test_how_many_images_were_scored_is_said(write):
+    scored = UNITS.assign(n_images_scored=[36, 40] * 4)
+    setting = opening(write(encoding=scored), config()).setting
+    assert "fitted on 90 images and scored on 36 to 40 images that no network" in setting
+
+
+def test_an_untuned_network_alone_was_evaluated_not_tuned_and_gains_nothing(write):
+    found = opening(write(encoding=UNITS[UNITS["method"] == "untuned"]), config())
+    assert "was evaluated, untuned, on a simulated brain" in found.setting
+    assert not found.tuned
+    assert not any("epoch" in line or "replicate" in line for line in found.warnings)
+
+
+def test_of_one_subject_no_interval_is_given_and_that_is_said(write):
+    alone = COMPARISON.assign(ci_low=float("nan"), ci_high=float("nan"), n_subjects=1)
+    units = UNITS[UNITS["subject"] == "subj01"]
+    found = opening(write(encoding=units, comparison=alone), config())
+    assert found.rows[1][3] == "+.170 (1 subject: no interval)"
+    (warning,) = (line for line in found.warnings if "1 subject" in line)
+    assert warning == (
+        "1 subject: no interval and no test over subjects; nothing can be said of other people."
+    )
+
+
+def test_the_most_that_information_could_be_is_said(write):
+    columns = {"method": "contrastive", "mi_lower_bound_nats": [1e-9, 0.0]}
+    for log_k, said in (([2.944, 2.944], "2.94"), ([2.944, 3.1], "2.94 to 3.10")):
+        table = pd.DataFrame({**columns, "log_k": log_k})
+        (line,) = opening(write(encoding=UNITS, information=table), config()).findings
+        assert line.endswith(f": contrastive .000 (0: none shown; at most log K = {said}).")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ({"contrastive": 2, "regression": 2}, "Networks were tuned for 2 epochs: too few"),
+        ({"contrastive": 1, "regression": 4}, "Networks were tuned for 1 to 4 epochs: too few"),
+        ({"contrastive": 1, "regression": 5}, "Networks of contrastive were tuned for 1 epoch: "),
+        ({"contrastive": 5, "regression": 5}, None),
+    ],
+)
+def test_too_few_epochs_are_warned_of(write, epochs, said):
+    third = UNITS[UNITS["method"] == "contrastive"].assign(method="regression")
+    changes = {section: {"epochs": n} for section, n in epochs.items()}
+    warnings = opening(write(encoding=pd.concat([UNITS, third])), config(**changes)).warnings
+    found = [line for line in warnings if "epoch" in line]
+    assert len(found) == (said is not None) and all(line.startswith(said) for line in found)
 
 
 def test_findings_follow_the_tables_that_are_there(write):

@@ -14,7 +14,7 @@ from cortune.artifacts import read_json, write_json
 from cortune.cli import main
 from cortune.config import Config
 from cortune.report.columns import TABLES
-from cortune.report.page import _MOST_ROWS, _TEMPLATES, described, write_page
+from cortune.report.page import _MOST_ROWS, _TEMPLATES, described, render, write_page
 from cortune.stages import SECTIONS, STAGES
 from cortune.stages.publish import headings
 
@@ -159,6 +159,27 @@ def test_methods_versions_and_hashes_are_those_of_the_run(latest, page):
     assert methods in text
     assert f"{config.encoding.n_components} principal components" in methods
     assert f"{config.contrastive.epochs} epochs" in methods.replace("\n", " ")
+    assert "from 10^-1 to 10^7 (" in methods.replace("\n", " ")
+
+
+@pytest.mark.parametrize("methods", [["untuned"], ["untuned", "contrastive"]])
+def test_gains_are_shown_only_where_networks_were_tuned(latest, methods):
+    columns = [*COLUMNS, "n_images_fit", "ceiling_r_mean"]
+    rows = [
+        ["nsd", "s", "lh", "V1v", method, "heldout_cv", "0.3", "9", "0.8"] for method in methods
+    ]
+    table(latest / "tables" / "encoding.csv", columns, rows)
+    manifest = read_json(latest / "manifest.json")
+    manifest["config"]["tuning"]["methods"] = methods
+    shown = headings([latest / "tables" / "encoding.csv"])
+    tuned = len(methods) > 1
+    text = " ".join(render(shown, manifest).split())
+    assert ("gain over untuned, mean" in text) == tuned
+    assert ("Networks were tuned on data set nsd" in text) == tuned
+    assert ("The untuned network was evaluated on data set nsd" in text) != tuned
+    answer = text.partition('<section id="answer">')[2].partition("</table>")[0]
+    assert answer.count("<th ") - len(methods) == 3 + tuned
+    assert answer.count("<td>") == (2 + tuned) * len(methods)
 
 
 def test_every_caption_is_plain_text_of_a_figure():

@@ -99,8 +99,19 @@ def test_bars_show_the_table(table, encoding):
     np.testing.assert_allclose(heights, np.sort(early[np.isfinite(early)]), rtol=1e-5)
     assert "published: 112 units, 8 subjects" in figure.axes[0].get_title(loc="left")
     assert "here (simulated): 1 to 3 units, 1 to 2" in figure.axes[0].get_title(loc="left")
-    assert "no units" in figure.axes[1].get_title(loc="left")
+    assert "here (simulated): none" in figure.axes[1].get_title(loc="left")
     assert any("SIMULATED" in text.get_text() for text in figure.legends[0].get_texts())
+
+
+def test_one_unit_and_one_subject_are_written_in_the_singular(tmp_path):
+    names = ("encoding.csv", "published.csv")
+    own, both = (tmp_path / name for name in names)
+    pd.DataFrame(OWN[:1], columns=KEYS).to_csv(own, index=False)
+    published.tabulate_published(own, both, PROVENANCE)
+    units = {"published": published.published_table(), "here": published._own_units(own)}
+    with figure_style():
+        figure = published.published_beside_here(pd.read_csv(both), units, simulated=False)
+    assert figure.axes[0].get_title(loc="left").endswith("here: 1 unit, 1 subject")
 
 
 @pytest.mark.parametrize("rows", [OWN, OWN[-2:]], ids=["some", "none"])

@@ -18,6 +18,7 @@ from cortune.networks.families import Preprocessing
 from cortune.networks.layers import captured_layers
 from cortune.networks.store import save_network
 from cortune.probes import LinearProbe, NetworkLabel, ProbeImages, ProbeJob, probe_networks
+from cortune.report.saliency_figures import _verdict
 from cortune.saliency.attribution import (
     Mapper,
     ProbedNetwork,
@@ -474,6 +475,12 @@ def test_hemispheres_are_tested_over_subjects():
     rois = table[table["level"] == "roi"]
     np.testing.assert_allclose(rois["q_value"], stats.false_discovery_control(rois["p_value"]))
     assert table.loc[table["level"] == "group", "q_value"].isna().all()
+
+
+def test_a_single_subject_is_written_in_the_singular():
+    for subjects, said in ((["s1"], "1 subject"), (["s1", "s2"], "2 subjects")):
+        tests = saliency.hemisphere_tests(brain(0.5, subjects=subjects), **OPTIONS)
+        assert _verdict(tests, "V1v", "contrastive").endswith(said)
 
 
 def test_three_subjects_have_no_p_whatever_their_images_say():

@@ -70,6 +70,22 @@ def test_warnings_and_errors_are_shown_whole(capsys):
     assert lines[-1] == "No disk space left"
 
 
+def test_after_an_interrupt_the_errors_of_stopped_jobs_are_not_shown(capsys):
+    failed = "RuleException:\nCalledProcessError in file simulate.smk, line 22"
+    lines = said(
+        capsys,
+        (LogEvent.ERROR, "an error before", {"levelno": logging.ERROR}),
+        (None, "Terminating processes on user request, this might take some time.", {}),
+        (LogEvent.ERROR, failed, {"levelno": logging.ERROR}),
+        (None, "Elapsed time: 0:00:01", {}),
+    )
+    assert lines == [
+        "an error before",
+        "Stopping. The same command goes on from here.",
+        "Elapsed time: 0:00:01",
+    ]
+
+
 def test_a_dry_run_gives_reasons(capsys):
     lines = said(capsys, job("Tuning subj01"), dryrun=True)
     assert "Reason: Missing output files: x" in lines

@@ -19,6 +19,7 @@ from cortune.report.panels import (
     subject_marker,
 )
 from cortune.report.style import CEILING, figure_style, ordered_methods, ordered_rois
+from cortune.report.wording import signed
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
 
@@ -228,7 +229,7 @@ def protocol_optimism(units: pd.DataFrame) -> Figure:
                 label=method,
             )
         gap = float((wide[protocol] - wide["heldout_cv"]).mean())
-        ax.set_title(f"{protocol}: {gap:+.3f} on average")
+        ax.set_title(f"protocol {protocol}:\n{signed(gap)} on average")
         ax.set(xlabel="mean r, heldout_cv", ylabel=f"mean r, {protocol}", aspect="equal")
         ax.legend()
     return figure

@@ -97,6 +97,10 @@ def tabulate_information(
     write_csv(path, table[COLUMNS], provenance)
 
 
+_LEAST_TOP = 0.05
+"""Where the axis ends at least, nats: bounds of about zero shall look like it."""
+
+
 def plot_information(table: PathLike, path: PathLike, provenance: Provenance) -> None:
     """Draw ``information.csv``.
 
@@ -137,9 +141,13 @@ def information_by_roi(table: pd.DataFrame) -> Figure:
         ax.set_title(title)
         ax.set_ylabel("bound on mutual\ninformation (nats)")
         ax.set_xticks(range(len(rois)), rois)
-    low, high = table["mi_lower_bound_nats"].min(), table["mi_lower_bound_nats"].max()
-    margin = 0.08 * (max(high, 0) - min(low, 0))
-    axes[0].set_ylim(min(low, 0) - (low < 0) * margin, max(high, 0) + margin)
+    bounds = table["mi_lower_bound_nats"]
+    low, high = min(bounds.min(), 0), max(bounds.max(), 0)
+    margin = 0.08 * (high - low)
+    bottom, top = low - (low < 0) * margin, high + margin
+    if top < _LEAST_TOP:
+        bottom, top = min(bottom, -_LEAST_TOP / 20), _LEAST_TOP  # points at zero are whole
+    axes[0].set_ylim(bottom, top)
     _legend(figure, table, methods, subjects)
     return figure
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import filecmp
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -79,11 +81,11 @@ def publish_results(
     write_json(outputs.manifest, content)
 
 
-def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -> None:
+def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -> bool:
     """Copy a whole run to ``results/latest``, where it is not there already.
 
     What another run left there is removed; the manifest comes last, so its presence means a
-    complete run.
+    complete run. It keeps the time at which the run ended.
 
     Parameters
     ----------
@@ -92,6 +94,11 @@ def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -
         Of :func:`publish_results`.
     shown : sequence of path
         Tables and figures.
+
+    Returns
+    -------
+    bool
+        Whether it was not there yet.
     """
     latest = Path(results, "latest")
     tables = _tables(shown)
@@ -104,7 +111,7 @@ def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -
     single = {latest / Path(path).name: Path(path) for path in (page, manifest)}
     there = {path for folder in folders for path in (latest / folder).glob("*")}
     if there == set(wanted) and all(map(_same, {**wanted, **single}.items())):
-        return
+        return False
     (latest / Path(manifest).name).unlink(missing_ok=True)
     for folder in folders:
         with atomic(latest / folder) as temporary:
@@ -115,6 +122,10 @@ def place_latest(results: str, manifest: str, page: str, shown: Sequence[str]) -
     for path, file in single.items():
         with atomic(path) as temporary:
             shutil.copyfile(file, temporary)
+            ended = file.stat().st_mtime_ns
+            with contextlib.suppress(OSError):  # a file system that sets no times
+                os.utime(temporary, ns=(ended, ended))
+    return True
 
 
 def _same(pair: tuple[Path, Path]) -> bool:

@@ -18,6 +18,7 @@ from cortune.data.rois import GROUPS
 from cortune.report.gains import over_untuned
 from cortune.report.panels import black_marker, canvas, colour_of, patches
 from cortune.report.style import figure_style, ordered_methods
+from cortune.report.wording import counted
 from cortune.versions import Provenance
 
 if TYPE_CHECKING:
@@ -242,20 +243,22 @@ def _bar(ax: Axes, x: float, r: Any, side: str, method: str) -> None:
 def _counts(means: pd.DataFrame, *, simulated: bool) -> str:
     """Return how many units and subjects stand behind a group's bars, on both sides."""
     names = {"published": "published", "here": "here (simulated)" if simulated else "here"}
-    return "\n".join(
-        f"{name}: {_span(means[f'n_units_{side}'])} units, "
-        f"{_span(means[f'n_subjects_{side}'])} subjects"
-        for side, name in names.items()
-    )
+    return "\n".join(f"{name}: {_sizes(means, side)}" for side, name in names.items())
 
 
-def _span(counts: pd.Series) -> str:
-    """Return the counts of the methods that a side has, as one number or a range."""
+def _sizes(means: pd.DataFrame, side: str) -> str:
+    """Return the units and subjects of the methods that a side has."""
+    units, subjects = (means[f"n_{name}_{side}"] for name in ("units", "subjects"))
+    if not (units > 0).any():
+        return "none"
+    return f"{_span(units, 'unit')}, {_span(subjects, 'subject')}"
+
+
+def _span(counts: pd.Series, noun: str) -> str:
+    """Return the counts that are not zero, as one number or a range."""
     present = counts[counts > 0]
-    if present.empty:
-        return "no"
     low, high = present.min(), present.max()
-    return f"{low}" if low == high else f"{low} to {high}"
+    return counted(low, noun) if low == high else f"{low} to {high} {noun}s"
 
 
 def _legend(figure: Figure, *, simulated: bool) -> None:

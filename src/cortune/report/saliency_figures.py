@@ -25,6 +25,7 @@ from cortune.report.panels import (
     subject_marker,
 )
 from cortune.report.style import figure_style, ordered_methods, ordered_rois
+from cortune.report.wording import counted
 from cortune.saliency import SaliencyResult, read_saliency
 from cortune.tuning.methods import UNTUNED
 from cortune.versions import Provenance
@@ -271,7 +272,7 @@ def _verdict(tests: pd.DataFrame, roi: str, method: str) -> str:
         return ""
     row = chosen.iloc[0]
     p = f"p = {row['p_value']:.2g}, " if row["p_value"] <= 1 else ""
-    return f"lh − rh {row['li_diff_mean']:+.3f}\n{p}{row['n_subjects']} subjects"
+    return f"lh − rh {row['li_diff_mean']:+.3f}\n{p}{counted(row['n_subjects'], 'subject')}"
 
 
 def _side_legend(figure: Figure, subjects: Sequence[str] = (), *, pooled: bool = False) -> None:

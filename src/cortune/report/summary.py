@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cortune.artifacts import read_json, sha256
 from cortune.data.rois import roi_group
@@ -11,7 +14,7 @@ from cortune.seals import verify
 
 
 def headline(latest: Path) -> str:
-    """Return the mean accuracy by group and method, and where to look.
+    """Return what was run on what and when, mean accuracy by group and method, where to look.
 
     Parameters
     ----------
@@ -50,6 +53,8 @@ def headline(latest: Path) -> str:
     )
     wide["noise ceiling"] = units.groupby(["group", "subject"], sort=False)["ceiling_r_mean"].mean()
     lines = [
+        f"{_setting(manifest['config'])}, run of {_ended(path)}",
+        "",
         f"Encoding accuracy (mean r over ROIs and hemispheres, protocol {protocol}):",
         "",
         wide.round(3).to_string(na_rep="-"),
@@ -63,3 +68,21 @@ def headline(latest: Path) -> str:
     if report.is_file():
         lines.append(f"Report:  {report}")
     return "\n".join(lines)
+
+
+def _setting(config: Mapping[str, Any]) -> str:
+    """Return the network and the data sets of a configuration, the one of tuning first."""
+    backbone, own = config["backbone"], config["tuning"]["dataset"]
+    weights = f" ({backbone['weights']})" if backbone.get("weights") else ""
+    names = [own, *(name for name in config["datasets"] if name != own)]
+    simulated = {name for name in names if config["datasets"][name]["simulate"]}
+    shown = [f"{name} (simulated)" if name in simulated else name for name in names]
+    return f"{backbone['name']}{weights}, {', '.join(shown)}"
+
+
+def _ended(manifest: Path) -> str:
+    """Return when a run ended: the time of its manifest, which says no time itself.
+
+    Equal runs write equal bytes.
+    """
+    return f"{datetime.fromtimestamp(manifest.stat().st_mtime):%Y-%m-%d %H:%M}"

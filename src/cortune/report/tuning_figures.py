@@ -51,6 +51,8 @@ def training_curves(histories: pd.DataFrame) -> Figure:
         Columns network, hemisphere, roi, method, epoch, loss, and the held-out measures of
         the methods (validation_bound_nats, validation_r).
     """
+    from matplotlib.ticker import MaxNLocator
+
     if histories.empty:
         return notice("No network was tuned")
     is_regression = ~histories["method"].map(lambda method: METHODS[method].embeds)
@@ -74,6 +76,7 @@ def training_curves(histories: pd.DataFrame) -> Figure:
         ax.set_title(roi or "all ROIs")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     methods = ordered_methods(histories["method"])
     handles = [line_handle(method, colour_of(method)) for method in methods]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -348,7 +348,7 @@ def tabulate_size_curve(job: Job) -> None:
 
 
 @stage(
-    number=2,
+    number=3,
     reads=("encoding.protocols",),
     inputs={
         "encoding": ENCODING_TABLE,
@@ -485,7 +485,7 @@ def _is_simulated(project: Project, address: Address) -> bool:
 
 
 @stage(
-    number=1,
+    number=2,
     facts=_is_simulated,
     inputs={"table": From("tabulate_published", "table"), "encoding": ENCODING_TABLE},
     outputs={

@@ -42,7 +42,7 @@ def bound_information(job: Job) -> None:
 
 
 @stage(
-    number=1,
+    number=2,
     inputs={"table": From("bound_information", "table")},
     outputs={
         "figure": figure(

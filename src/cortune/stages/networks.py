@@ -236,7 +236,7 @@ def tuned(project: Project, address: Address) -> Iterable[Address]:
 
 
 @stage(
-    number=1,
+    number=2,
     inputs={"histories": From(NETWORK, "history", tuned)},
     outputs={
         "curves": figure(

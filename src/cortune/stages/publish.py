@@ -31,7 +31,7 @@ def headings(paths: Iterable[str | Path]) -> dict[str, list[tuple[str | Path, st
 
 
 @stage(
-    number=5,
+    number=6,
     reads=("*",),
     facts=_versions,
     gathers=True,

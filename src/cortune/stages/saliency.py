@@ -126,7 +126,7 @@ def tabulate_lateralization(job: Job) -> None:
 
 
 @stage(
-    number=2,
+    number=3,
     inputs={
         "maps": MAPPED,
         "table": From("tabulate_lateralization", "table"),
