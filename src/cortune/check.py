@@ -35,8 +35,8 @@ def find_problems(*configfiles: str | Path) -> list[str]:
         return str(error).splitlines()
     problems = [*_dataset_problems(config)]
     if not problems:
-        # What is transferred where is only known of data sets that can be read.
-        problems += [*_transfer_problems(config), *_split_problems(config)]
+        # What is analysed and transferred is only known of data sets that can be read.
+        problems += [*_split_problems(config), *_plan_problems(config)]
     return [
         *problems,
         *_backbone_problems(config),
@@ -45,7 +45,10 @@ def find_problems(*configfiles: str | Path) -> list[str]:
 
 
 def find_notes(*configfiles: str | Path) -> list[str]:
-    """Return what is worth knowing of inputs without a problem: pictures that are one image."""
+    """Return what is worth knowing of inputs without a problem.
+
+    ROIs that are too small to be analysed, and pictures that are one image.
+    """
     config = Config.from_file(*configfiles)
     project = Project(config)
     found: dict[str, list[list[str]]] = {}
@@ -63,11 +66,27 @@ def find_notes(*configfiles: str | Path) -> list[str]:
 
             listed = list_images(ProbeSpec(**probe.source()))
             found[f"probes.{name}"] = _alike(listed.files, listed.root)
-    return [
+    alike = [
         f"{where}: found pictures that decode alike, {some(group)}; they count as one image."
         for where, groups in found.items()
         for group in groups
     ]
+    return [*_skipped(project), *alike]
+
+
+def _skipped(project: Project) -> Iterator[str]:
+    """Yield the ROIs that the run leaves out, and where, if not everywhere."""
+    least, analysed = project.config.tuning.min_voxels, {unit.roi for unit in project.units}
+    sizes: dict[str, dict[str, int]] = {}
+    for each in project.skipped:
+        found = project.roi_sizes(each.dataset, each.subject, each.hemisphere).get(each.roi, 0)
+        sizes.setdefault(each.roi, {})[f"{each.subject} {each.hemisphere}"] = found
+    for roi, of in sizes.items():
+        low, high = min(of.values()), max(of.values())
+        where = f" of {some([*of])}" if roi in analysed else ""
+        voxels = f"{low}" if low == high else f"{low} to {high}"
+        unit = "voxel" if voxels == "1" else "voxels"
+        yield f"skipped: {roi}{where} ({voxels} {unit}, fewer than {least})"
 
 
 def _alike(paths: Sequence[Path], root: Path) -> list[list[str]]:
@@ -116,8 +135,6 @@ def _dataset_problems(config: Config) -> Iterator[str]:
                 yield from (f"datasets.{name}: {problem}" for problem in problems)
             else:
                 yield from _photograph_problems(name, dataset)
-                if name == project.dataset:
-                    _ = project.units
         except CortuneError as error:
             yield f"datasets.{name}: {error}"
 
@@ -150,13 +167,16 @@ def _split_problems(config: Config) -> Iterator[str]:
         yield str(error)
 
 
-def _transfer_problems(config: Config) -> Iterator[str]:
-    if not config.transfer.datasets:
-        return
-    try:
-        Project(config).dataset_transfers()
-    except CortuneError as error:
-        yield str(error)
+def _plan_problems(config: Config) -> Iterator[str]:
+    """Yield what the process that plans a run refuses: it looks for every job of it."""
+    project = Project(config)
+    found: dict[str, None] = {}
+    for plan in (lambda: project.units, project.dataset_transfers, lambda: project.jobs):
+        try:
+            plan()
+        except CortuneError as error:
+            found[str(error)] = None
+    yield from found
 
 
 def _backbone_problems(config: Config) -> Iterator[str]:

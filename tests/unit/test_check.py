@@ -32,6 +32,7 @@ def configuration(tmp_path, **sections):
         },
         "backbone": {"name": "alexnet_small", "weights": "random", "input_size": 64},
         **sections,
+        "tuning": {"min_voxels": 2, **sections.get("tuning", {})},
     }
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -209,7 +210,7 @@ def test_a_simulation_that_cannot_be_had(tmp_path):
 
 
 def test_no_roi_is_large_enough(tmp_path):
-    path = configuration(tmp_path)
+    path = configuration(tmp_path, tuning={"min_voxels": 20})
     config = yaml.safe_load(path.read_text())
     config["datasets"]["nsd"] = {
         "layout": "algonauts2023",
@@ -295,3 +296,44 @@ def test_a_missing_library_is_named(tmp_path, tree, monkeypatch, library, sectio
 def test_what_cannot_be_adapted_is_a_problem(tmp_path, tree):
     (problem,) = find_problems(configuration(tmp_path, tuning={"adapt": {"last_blocks": 9}}))
     assert re.match(r"tuning\.adapt\.last_blocks: found 9; expected at most the 8 blocks", problem)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections", "words"),
+    [
+        ({"rois": ["FFA-1"]}, {}, "found no ROI with enough voxels .* the ROI is empty"),
+        (
+            {"rois": ["V1v"]},
+            {"export": {"methods": ["contrastive"], "rois": ["V2v"]}},
+            "export.rois: found 'V2v'; expected one of V1v",
+        ),
+        (
+            {},
+            {"tuning": {"methods": ["pooled_loso"]}},
+            "tuning.methods: found pooled_loso .* subj01 alone has",
+        ),
+    ],
+)
+def test_what_planning_refuses_is_a_problem(tmp_path, tree, dataset, sections, words):
+    for hemisphere in ("lh", "rh"):
+        path = tree.masks / f"{hemisphere}.floc-faces_challenge_space.npy"
+        np.save(path, np.zeros_like(np.load(path)))
+    path = configuration(tmp_path, **sections)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"] |= dataset
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = find_problems(path)
+    assert re.search(words, problem)
+
+
+def test_rois_that_are_too_small_are_noted(tmp_path, tree, capsys):
+    path = tree.masks / "lh.floc-faces_challenge_space.npy"
+    np.save(path, np.zeros_like(np.load(path)))
+    right = tree.masks / "rh.floc-faces_challenge_space.npy"
+    np.save(right, np.zeros_like(np.load(right)))
+    path = configuration(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"]["rois"] = ["V1v", "FFA-1"]
+    path.write_text(yaml.safe_dump(config))
+    assert main(["check", "--configfile", str(path)]) == 0
+    assert "note: skipped: FFA-1 (0 voxels, fewer than 2)\n" in capsys.readouterr().out
