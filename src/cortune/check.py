@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cortune.config import Config, ConfigError, Dataset
-from cortune.data.identity import COMMUNITY, community_ids
-from cortune.data.images import same_pictures
-from cortune.data.problems import some
+from cortune.data.identity import COMMUNITY, by_content, community_ids, has_id
+from cortune.data.images import content_digest, same_pictures
+from cortune.data.problems import count, some
 from cortune.data.rois import HEMISPHERES, select_rois
-from cortune.data.splits import read_split
+from cortune.data.splits import SETS, covered_table, read_split
 from cortune.errors import CortuneError
 from cortune.project import Project
 
 _ABREAST = 8
+_MANY = 20
+"""Images that a set has on average, from which on none of a split stays without (e^-20)."""
 
 
 def find_problems(*configfiles: str | Path) -> list[str]:
@@ -99,11 +101,20 @@ def describe(*configfiles: str | Path) -> str:
 
     Subjects side by side, at most eight; ROIs with their vertices, left and right hemisphere.
     """
+    from cortune.simulate.spec import list_photographs
+
     project = Project(Config.from_file(*configfiles))
     lines: list[str] = []
     for name, dataset in project.config.datasets.items():
         if project.simulation(name) is not None:
             lines.append(f"{name} ({dataset.layout}): is simulated when the workflow runs.")
+            if folder := getattr(dataset.simulate, "images", None):
+                pictures = list_photographs(Path(folder).expanduser())
+                brains = count(project.subjects(name), "subject")
+                lines.append(
+                    f"  photographs: {count(pictures, 'picture')} in {folder}, "
+                    f"shown to the simulated brain of {brains}"
+                )
             continue
         reader, subjects = project.reader(name), project.subjects(name)
         lines.append(f"{name} ({dataset.layout}) in {dataset.root}: {len(subjects)} subject(s)")
@@ -150,7 +161,7 @@ def _photograph_problems(name: str, dataset: Dataset) -> Iterator[str]:
 
 
 def _split_problems(config: Config) -> Iterator[str]:
-    """Yield a table of sets that cannot be read, and subjects without a community's images."""
+    """Yield tables of sets that cannot be read, and subjects without images for a set."""
     split, project = config.split, Project(config)
     try:
         if split.file is not None:
@@ -163,8 +174,41 @@ def _split_problems(config: Config) -> Iterator[str]:
                         f"split.by: found {split.by} with {subject} of {project.dataset}, who saw "
                         "none of these images, expected some. Set `split.by: hash`."
                     )
+        if split.by == "hash":
+            shares = {name: getattr(split, name) for name in SETS}
+            for subject in project.subjects(project.dataset):
+                if identities := _few_images(project, subject):
+                    covered_table(identities, config.seed, shares)
     except CortuneError as error:
         yield str(error)
+
+
+def _few_images(project: Project, subject: str) -> list[str]:
+    """Return the identities of a subject's images that are so few that a set may have none.
+
+    None where they are more, or where only decoding and drawing them would tell.
+    """
+    from cortune.simulate.photographs import shown_as
+    from cortune.simulate.spec import SimulationSpec, list_photographs, subject_image_ids
+
+    split, name = project.config.split, project.dataset
+    least = min(share for key in SETS if (share := getattr(split, key)) > 0)
+    spec = project.simulation(name)
+    if spec is None:
+        reader = project.reader(name)
+        named = list(reader.images(subject).identities)
+        if len(named) * least > _MANY or not all(map(has_id, named)):
+            return []
+        same = reader.same()
+        return [same.get(each, each) for each in named]
+    if not isinstance(spec, SimulationSpec) or spec.n_images * least > _MANY:
+        return []
+    if spec.images is not None:
+        pixels = [shown_as(path, spec.image_size) for path in list_photographs(spec.images)]
+        seen = [each[:, ::-1] if spec.mirrored else each for each in pixels]
+        return [by_content(content_digest(each)) for each in seen]
+    ids = subject_image_ids(spec, subject, project.config.seed).tolist()
+    return list(project.reader(name).identities(ids))
 
 
 def _plan_problems(config: Config) -> Iterator[str]:

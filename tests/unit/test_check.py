@@ -337,3 +337,67 @@ def test_rois_that_are_too_small_are_noted(tmp_path, tree, capsys):
     path.write_text(yaml.safe_dump(config))
     assert main(["check", "--configfile", str(path)]) == 0
     assert "note: skipped: FFA-1 (0 voxels, fewer than 2)\n" in capsys.readouterr().out
+
+
+def photographs(tmp_path, n, **dataset):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(n):
+        pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{index}.png")
+    path = configuration(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"] = {
+        "layout": "algonauts2023",
+        "subjects": ["subj01"],
+        "rois": ["V1v"],
+        "simulate": {
+            "images": str(tmp_path / "photos"),
+            "image_size": 32,
+            "vertices": {"V1v": 30},
+            **dataset,
+        },
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_photographs_are_counted(tmp_path, capsys):
+    path = photographs(tmp_path, 60)
+    assert main(["check", "--configfile", str(path)]) == 0
+    expected = f"photographs: 60 pictures in {tmp_path / 'photos'}, shown to the simulated brain"
+    assert f"{expected} of 1 subject\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_photographs_too_few_for_a_set_are_a_problem(tmp_path, mirrored):
+    path = photographs(tmp_path, 4, mirrored=mirrored)
+    shares = {"tune": 0.85, "validation": 0.05, "fit": 0.05, "test": 0.05}
+    path.write_text(path.read_text() + yaml.safe_dump({"split": shares}))
+    (problem,) = find_problems(path)
+    assert re.match(r"split: found no image for .+ among 4; expected", problem)
+
+
+@pytest.mark.parametrize("source", ["photographs", "scenes"])
+def test_identities_are_foreseen(tmp_path, source):
+    from cortune.check import _few_images
+    from cortune.config import Config
+    from cortune.data.images import Framing, read_index_lines
+    from cortune.data.prepare import prepare_images
+    from cortune.project import Project
+    from cortune.simulate import simulate_layout
+    from cortune.versions import Provenance
+
+    path = photographs(tmp_path, 6, mirrored=True)
+    config = yaml.safe_load(path.read_text())
+    if source == "scenes":
+        sizes = {"n_images": 20, "n_shared": 2, "n_test_images": 0, "image_size": 32}
+        config["datasets"]["nsd"]["simulate"] = {**sizes, "vertices": {"V1v": 30}}
+    project = Project(Config.from_mapping(config), str(tmp_path / "results"))
+    out, index = tmp_path / "out" / "data", tmp_path / "index.csv"
+    seed = project.config.seed
+    simulate_layout("algonauts2023", out, ["subj01"], project.simulation("nsd"), seed)
+    made = Provenance("prepare_images", "1-00000000", 0)
+    prepare_images(AlgonautsReader(out), "subj01", Framing(32), tmp_path / "cache.npy", index, made)
+    found = {line["identity"] for line in read_index_lines(index)}
+    assert len(found) in (6, 20) and set(_few_images(project, "subj01")) == found

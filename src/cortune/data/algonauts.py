@@ -87,7 +87,7 @@ class AlgonautsReader(FamilyReader):
         pictures, problems = list_pictures(self._path("pictures", subject))
         for problem in problems:
             raise problem
-        identities = self._identities([picture.nsd_id for picture in pictures])
+        identities = self.identities([picture.nsd_id for picture in pictures])
         nsd_ids = tuple(picture.nsd_id for picture in pictures)
         return Images(identities, tuple(picture.path for picture in pictures), nsd_ids)
 
@@ -258,7 +258,7 @@ class AlgonautsReader(FamilyReader):
         for problem in problems:
             log.add(problem)
         if not problems:
-            log.attempt(self._identities, [picture.nsd_id for picture in pictures])
+            log.attempt(self.identities, [picture.nsd_id for picture in pictures])
         inspect_pictures([picture.path for picture in pictures], log)
         for hemisphere in HEMISPHERES:
             values = log.attempt(self._values, subject, hemisphere)

@@ -86,7 +86,7 @@ class NsdReader(FamilyReader):
         ids, _ = self._seen(subject)
         pictures = self.root / STIMULI
         return Images(
-            self._identities(ids.tolist()),
+            self.identities(ids.tolist()),
             tuple(BrickRow(pictures, BRICK, nsd_id) for nsd_id in ids.tolist()),
             tuple(ids.tolist()),
         )
@@ -116,7 +116,7 @@ class NsdReader(FamilyReader):
                     if same != nsd_id:
                         found[nsd_id] = same
         twins = [*found, *found.values()]
-        named = dict(zip(twins, self._identities(twins), strict=True))
+        named = dict(zip(twins, self.identities(twins), strict=True))
         return {named[twin]: named[first] for twin, first in found.items()}
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
@@ -149,7 +149,7 @@ class NsdReader(FamilyReader):
             values=values,
             vertices=kept,
             mesh_vertices=kept if self.space == SURFACE else np.full(len(kept), -1),
-            identities=self._identities(ids.tolist()),
+            identities=self.identities(ids.tolist()),
             rois=_columns(rois, kept),
             noise_ceiling=self._noise_ceiling(subject, hemisphere, kept, ncsnr, repeats),
         )
@@ -158,7 +158,7 @@ class NsdReader(FamilyReader):
         """Return responses to odd and to even repeats; memory and errors as of responses."""
         rois = self._rois(subject, hemisphere)
         ids, repeats = self._seen(subject, hemisphere)
-        names = self._identities(ids.tolist())
+        names = self.identities(ids.tolist())
         which = np.array([name in wanted for name in names]) & (repeats > 1)
         if not which.any():
             empty = np.zeros((0, 0), np.float32)
@@ -375,7 +375,7 @@ class NsdReader(FamilyReader):
         for problem in problems:
             log.add(problem)
         if not problems:
-            self._identities(self._seen(subject)[0].tolist())
+            self.identities(self._seen(subject)[0].tolist())
 
 
 def _equal_parts(total: int, n_parts: int) -> list[int]:

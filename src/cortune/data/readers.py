@@ -302,8 +302,8 @@ class Reader(ABC):
     def _coco_ids(self) -> dict[int, int]:
         return {} if self._table is None else read_coco_ids(self._table)
 
-    def _identities(self, nsd_ids: Sequence[int]) -> tuple[str, ...]:
-        """Return COCO ids where the table is given, which must then have them all."""
+    def identities(self, nsd_ids: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of NSD ids: COCO ids where the table is given, which must have all."""
         if self._table is None:
             return tuple(f"nsd:{nsd_id:05d}" for nsd_id in nsd_ids)
         coco = self._coco_ids
