@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,8 @@ class AlgonautsReader(FamilyReader):
     The root is the folder that holds ``subj01`` and so on, or the authors' tree with
     ``training_fmri/Subj1`` and so on. Subjects are called ``subj01`` either way.
     """
+
+    fetched: ClassVar[str] = "algonauts2023"
 
     def images(self, subject: str) -> Images:
         """Return the images of a subject in the order of the response rows.
@@ -141,6 +143,10 @@ class AlgonautsReader(FamilyReader):
     @property
     def _folders(self) -> str:
         return f"{DISTRIBUTED.folder.format(n=1)} or {AUTHORS.folder.format(n=1)}"
+
+    def _fetch_command(self, subjects: Sequence[str]) -> str:
+        named = [self.example] if list(subjects) == ["all"] else subjects
+        return f"{super()._fetch_command(named)} --from PLACE"
 
     def _home(self, subject: str) -> Path:
         return self._path("folder", subject)

@@ -66,6 +66,7 @@ class NsdReader(FamilyReader):
     options: ClassVar[tuple[str, ...]] = ("stim_info", "space", "repeats")
 
     keeps_repeats: ClassVar[bool] = True
+    fetched: ClassVar[str] = "nsd"
 
     space: str = SURFACE
     repeats: int = 1
@@ -194,6 +195,10 @@ class NsdReader(FamilyReader):
     @property
     def _tree(self) -> NsdTree:
         return NsdTree(self.root, self.space)
+
+    def _fetch_command(self, subjects: Sequence[str]) -> str:
+        space = "" if self.space == SURFACE else f" --space {self.space}"
+        return f"{super()._fetch_command(subjects)}{space}"
 
     def _home(self, subject: str) -> Path:
         return self._tree.betas_folder(subject)
