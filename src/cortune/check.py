@@ -39,11 +39,8 @@ def find_problems(*configfiles: str | Path) -> list[str]:
     if not problems:
         # What is analysed and transferred is only known of data sets that can be read.
         problems += [*_split_problems(config), *_plan_problems(config)]
-    return [
-        *problems,
-        *_backbone_problems(config),
-        *_probe_problems(config),
-    ]
+    problems += [*_backbone_problems(config), *_probe_problems(config)]
+    return list(dict.fromkeys(problems))
 
 
 def find_notes(*configfiles: str | Path) -> list[str]:

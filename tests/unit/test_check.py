@@ -401,3 +401,14 @@ def test_identities_are_foreseen(tmp_path, source):
     prepare_images(AlgonautsReader(out), "subj01", Framing(32), tmp_path / "cache.npy", index, made)
     found = {line["identity"] for line in read_index_lines(index)}
     assert len(found) in (6, 20) and set(_few_images(project, "subj01")) == found
+
+
+def test_a_problem_that_is_met_twice_is_said_once(tmp_path):
+    path = photographs(tmp_path, 1)
+    config = yaml.safe_load(path.read_text())
+    sizes = {"n_images": 20, "n_shared": 2, "n_test_images": 0, "image_size": 32}
+    config["datasets"]["nsd"]["simulate"] = {**sizes, "vertices": {"V1v": 30}}
+    config["backbone"] = {"name": "alexnot", "weights": "random"}
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = find_problems(path)
+    assert problem.startswith("backbone.name: found 'alexnot'")
