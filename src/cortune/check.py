@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cortune.config import Config, ConfigError, Dataset
-from cortune.data.identity import COMMUNITY, community_ids
-from cortune.data.images import same_pictures
-from cortune.data.problems import some
+from cortune.data.identity import COMMUNITY, by_content, community_ids, has_id
+from cortune.data.images import content_digest, same_pictures
+from cortune.data.problems import count, some
 from cortune.data.rois import HEMISPHERES, select_rois
-from cortune.data.splits import read_split
+from cortune.data.splits import SETS, covered_table, read_split
 from cortune.errors import CortuneError
 from cortune.project import Project
 
 _ABREAST = 8
+_MANY = 20
+"""Images that a set has on average, from which on none of a split stays without (e^-20)."""
 
 
 def find_problems(*configfiles: str | Path) -> list[str]:
@@ -35,17 +37,17 @@ def find_problems(*configfiles: str | Path) -> list[str]:
         return str(error).splitlines()
     problems = [*_dataset_problems(config)]
     if not problems:
-        # What is transferred where is only known of data sets that can be read.
-        problems += [*_transfer_problems(config), *_split_problems(config)]
-    return [
-        *problems,
-        *_backbone_problems(config),
-        *_probe_problems(config),
-    ]
+        # What is analysed and transferred is only known of data sets that can be read.
+        problems += [*_split_problems(config), *_plan_problems(config)]
+    problems += [*_backbone_problems(config), *_probe_problems(config)]
+    return list(dict.fromkeys(problems))
 
 
 def find_notes(*configfiles: str | Path) -> list[str]:
-    """Return what is worth knowing of inputs without a problem: pictures that are one image."""
+    """Return what is worth knowing of inputs without a problem.
+
+    ROIs that are too small to be analysed, and pictures that are one image.
+    """
     config = Config.from_file(*configfiles)
     project = Project(config)
     found: dict[str, list[list[str]]] = {}
@@ -63,11 +65,27 @@ def find_notes(*configfiles: str | Path) -> list[str]:
 
             listed = list_images(ProbeSpec(**probe.source()))
             found[f"probes.{name}"] = _alike(listed.files, listed.root)
-    return [
+    alike = [
         f"{where}: found pictures that decode alike, {some(group)}; they count as one image."
         for where, groups in found.items()
         for group in groups
     ]
+    return [*_skipped(project), *alike]
+
+
+def _skipped(project: Project) -> Iterator[str]:
+    """Yield the ROIs that the run leaves out, and where, if not everywhere."""
+    least, analysed = project.config.tuning.min_voxels, {unit.roi for unit in project.units}
+    sizes: dict[str, dict[str, int]] = {}
+    for each in project.skipped:
+        found = project.roi_sizes(each.dataset, each.subject, each.hemisphere).get(each.roi, 0)
+        sizes.setdefault(each.roi, {})[f"{each.subject} {each.hemisphere}"] = found
+    for roi, of in sizes.items():
+        low, high = min(of.values()), max(of.values())
+        where = f" of {some([*of])}" if roi in analysed else ""
+        voxels = f"{low}" if low == high else f"{low} to {high}"
+        unit = "voxel" if voxels == "1" else "voxels"
+        yield f"skipped: {roi}{where} ({voxels} {unit}, fewer than {least})"
 
 
 def _alike(paths: Sequence[Path], root: Path) -> list[list[str]]:
@@ -82,12 +100,20 @@ def describe(*configfiles: str | Path) -> str:
     Subjects that ``cortune simulate`` wrote are marked.
     """
     from cortune.simulate import is_simulated
+    from cortune.simulate.spec import list_photographs
 
     project = Project(Config.from_file(*configfiles))
     lines: list[str] = []
     for name, dataset in project.config.datasets.items():
         if project.simulation(name) is not None:
             lines.append(f"{name} ({dataset.layout}): is simulated when the workflow runs.")
+            if folder := getattr(dataset.simulate, "images", None):
+                pictures = list_photographs(Path(folder).expanduser())
+                brains = count(project.subjects(name), "subject")
+                lines.append(
+                    f"  photographs: {count(pictures, 'picture')} in {folder}, "
+                    f"shown to the simulated brain of {brains}"
+                )
             continue
         reader, subjects = project.reader(name), project.subjects(name)
         lines.append(f"{name} ({dataset.layout}) in {dataset.root}: {len(subjects)} subject(s)")
@@ -122,8 +148,6 @@ def _dataset_problems(config: Config) -> Iterator[str]:
                 yield from (f"datasets.{name}: {problem}" for problem in problems)
             else:
                 yield from _photograph_problems(name, dataset)
-                if name == project.dataset:
-                    _ = project.units
         except CortuneError as error:
             yield f"datasets.{name}: {error}"
 
@@ -139,7 +163,7 @@ def _photograph_problems(name: str, dataset: Dataset) -> Iterator[str]:
 
 
 def _split_problems(config: Config) -> Iterator[str]:
-    """Yield a table of sets that cannot be read, and subjects without a community's images."""
+    """Yield tables of sets that cannot be read, and subjects without images for a set."""
     split, project = config.split, Project(config)
     try:
         if split.file is not None:
@@ -152,17 +176,53 @@ def _split_problems(config: Config) -> Iterator[str]:
                         f"split.by: found {split.by} with {subject} of {project.dataset}, who saw "
                         "none of these images, expected some. Set `split.by: hash`."
                     )
+        if split.by == "hash":
+            shares = {name: getattr(split, name) for name in SETS}
+            for subject in project.subjects(project.dataset):
+                if identities := _few_images(project, subject):
+                    covered_table(identities, config.seed, shares)
     except CortuneError as error:
         yield str(error)
 
 
-def _transfer_problems(config: Config) -> Iterator[str]:
-    if not config.transfer.datasets:
-        return
-    try:
-        Project(config).dataset_transfers()
-    except CortuneError as error:
-        yield str(error)
+def _few_images(project: Project, subject: str) -> list[str]:
+    """Return the identities of a subject's images that are so few that a set may have none.
+
+    None where they are more, or where only decoding and drawing them would tell.
+    """
+    from cortune.simulate.photographs import shown_as
+    from cortune.simulate.spec import SimulationSpec, list_photographs, subject_image_ids
+
+    split, name = project.config.split, project.dataset
+    least = min(share for key in SETS if (share := getattr(split, key)) > 0)
+    spec = project.simulation(name)
+    if spec is None:
+        reader = project.reader(name)
+        named = list(reader.images(subject).identities)
+        if len(named) * least > _MANY or not all(map(has_id, named)):
+            return []
+        same = reader.same()
+        return [same.get(each, each) for each in named]
+    if not isinstance(spec, SimulationSpec) or spec.n_images * least > _MANY:
+        return []
+    if spec.images is not None:
+        pixels = [shown_as(path, spec.image_size) for path in list_photographs(spec.images)]
+        seen = [each[:, ::-1] if spec.mirrored else each for each in pixels]
+        return [by_content(content_digest(each)) for each in seen]
+    ids = subject_image_ids(spec, subject, project.config.seed).tolist()
+    return list(project.reader(name).identities(ids))
+
+
+def _plan_problems(config: Config) -> Iterator[str]:
+    """Yield what the process that plans a run refuses: it looks for every job of it."""
+    project = Project(config)
+    found: dict[str, None] = {}
+    for plan in (lambda: project.units, project.dataset_transfers, lambda: project.jobs):
+        try:
+            plan()
+        except CortuneError as error:
+            found[str(error)] = None
+    yield from found
 
 
 def _backbone_problems(config: Config) -> Iterator[str]:

@@ -61,3 +61,11 @@ def hold(folder: PathLike) -> None:
     except OSError as error:
         raise disk_problem(path, error) or unwritable(Path(folder), error) from None
     _held[path.resolve()] = handle
+
+
+def release(folder: PathLike) -> None:
+    """Give back the lock of a folder, and remove its file."""
+    path = Path(folder) / ".lock"
+    if handle := _held.pop(path.resolve(), None):
+        with handle:
+            path.unlink(missing_ok=True)

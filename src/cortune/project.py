@@ -136,9 +136,13 @@ class Project:
     def subjects(self, dataset: str) -> list[str]:
         """Return the subjects to analyse."""
         wanted = self.config.datasets[dataset].subjects
-        if wanted != "all":
+        if wanted == "all":
+            find: Callable[[], list[str]] = self.reader(dataset).usable
+        elif self.is_simulated(dataset):
             return list(wanted)
-        found: list[str] = self.look(f"subjects {dataset}", self.reader(dataset).usable)
+        else:  # Without its folder no data set is found, rather than the first of its files.
+            find = partial(self.reader(dataset).require, wanted)
+        found: list[str] = self.look(f"subjects {dataset}", find)
         return found
 
     def roi_sizes(self, dataset: str, subject: str, hemisphere: str) -> dict[str, int]:

@@ -138,5 +138,5 @@ def settings_of(config: Any, stage: Stage, address: Address) -> Settings:
     """Return the configuration as a job of a stage sees it."""
     from cortune.stages import RUNTIME
 
-    keys = keys_of(config, (*stage.reads, *stage.places, *RUNTIME), address)
+    keys = keys_of(config, (*stage.reads, *stage.places, *stage.checks, *RUNTIME), address)
     return Settings(config, keys, stage.name)

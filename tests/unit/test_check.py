@@ -32,6 +32,7 @@ def configuration(tmp_path, **sections):
         },
         "backbone": {"name": "alexnet_small", "weights": "random", "input_size": 64},
         **sections,
+        "tuning": {"min_voxels": 2, **sections.get("tuning", {})},
     }
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -209,7 +210,7 @@ def test_a_simulation_that_cannot_be_had(tmp_path):
 
 
 def test_no_roi_is_large_enough(tmp_path):
-    path = configuration(tmp_path)
+    path = configuration(tmp_path, tuning={"min_voxels": 20})
     config = yaml.safe_load(path.read_text())
     config["datasets"]["nsd"] = {
         "layout": "algonauts2023",
@@ -319,3 +320,119 @@ def test_a_missing_library_is_named(tmp_path, tree, monkeypatch, library, sectio
 def test_what_cannot_be_adapted_is_a_problem(tmp_path, tree):
     (problem,) = find_problems(configuration(tmp_path, tuning={"adapt": {"last_blocks": 9}}))
     assert re.match(r"tuning\.adapt\.last_blocks: found 9; expected at most the 8 blocks", problem)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sections", "words"),
+    [
+        ({"rois": ["FFA-1"]}, {}, "found no ROI with enough voxels .* the ROI is empty"),
+        (
+            {"rois": ["V1v"]},
+            {"export": {"methods": ["contrastive"], "rois": ["V2v"]}},
+            "export.rois: found 'V2v'; expected one of V1v",
+        ),
+        (
+            {},
+            {"tuning": {"methods": ["pooled_loso"]}},
+            "tuning.methods: found pooled_loso .* subj01 alone has",
+        ),
+    ],
+)
+def test_what_planning_refuses_is_a_problem(tmp_path, tree, dataset, sections, words):
+    for hemisphere in ("lh", "rh"):
+        path = tree.masks / f"{hemisphere}.floc-faces_challenge_space.npy"
+        np.save(path, np.zeros_like(np.load(path)))
+    path = configuration(tmp_path, **sections)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"] |= dataset
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = find_problems(path)
+    assert re.search(words, problem)
+
+
+def test_rois_that_are_too_small_are_noted(tmp_path, tree, capsys):
+    path = tree.masks / "lh.floc-faces_challenge_space.npy"
+    np.save(path, np.zeros_like(np.load(path)))
+    right = tree.masks / "rh.floc-faces_challenge_space.npy"
+    np.save(right, np.zeros_like(np.load(right)))
+    path = configuration(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"]["rois"] = ["V1v", "FFA-1"]
+    path.write_text(yaml.safe_dump(config))
+    assert main(["check", "--configfile", str(path)]) == 0
+    assert "note: skipped: FFA-1 (0 voxels, fewer than 2)\n" in capsys.readouterr().out
+
+
+def photographs(tmp_path, n, **dataset):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(n):
+        pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{index}.png")
+    path = configuration(tmp_path)
+    config = yaml.safe_load(path.read_text())
+    config["datasets"]["nsd"] = {
+        "layout": "algonauts2023",
+        "subjects": ["subj01"],
+        "rois": ["V1v"],
+        "simulate": {
+            "images": str(tmp_path / "photos"),
+            "image_size": 32,
+            "vertices": {"V1v": 30},
+            **dataset,
+        },
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_photographs_are_counted(tmp_path, capsys):
+    path = photographs(tmp_path, 60)
+    assert main(["check", "--configfile", str(path)]) == 0
+    expected = f"photographs: 60 pictures in {tmp_path / 'photos'}, shown to the simulated brain"
+    assert f"{expected} of 1 subject\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_photographs_too_few_for_a_set_are_a_problem(tmp_path, mirrored):
+    path = photographs(tmp_path, 4, mirrored=mirrored)
+    shares = {"tune": 0.85, "validation": 0.05, "fit": 0.05, "test": 0.05}
+    path.write_text(path.read_text() + yaml.safe_dump({"split": shares}))
+    (problem,) = find_problems(path)
+    assert re.match(r"split: found no image for .+ among 4; expected", problem)
+
+
+@pytest.mark.parametrize("source", ["photographs", "scenes"])
+def test_identities_are_foreseen(tmp_path, source):
+    from cortune.check import _few_images
+    from cortune.config import Config
+    from cortune.data.images import Framing, read_index_lines
+    from cortune.data.prepare import prepare_images
+    from cortune.project import Project
+    from cortune.simulate import simulate_layout
+    from cortune.versions import Provenance
+
+    path = photographs(tmp_path, 6, mirrored=True)
+    config = yaml.safe_load(path.read_text())
+    if source == "scenes":
+        sizes = {"n_images": 20, "n_shared": 2, "n_test_images": 0, "image_size": 32}
+        config["datasets"]["nsd"]["simulate"] = {**sizes, "vertices": {"V1v": 30}}
+    project = Project(Config.from_mapping(config), str(tmp_path / "results"))
+    out, index = tmp_path / "out" / "data", tmp_path / "index.csv"
+    seed = project.config.seed
+    simulate_layout("algonauts2023", out, ["subj01"], project.simulation("nsd"), seed)
+    made = Provenance("prepare_images", "1-00000000", 0)
+    prepare_images(AlgonautsReader(out), "subj01", Framing(32), tmp_path / "cache.npy", index, made)
+    found = {line["identity"] for line in read_index_lines(index)}
+    assert len(found) in (6, 20) and set(_few_images(project, "subj01")) == found
+
+
+def test_a_problem_that_is_met_twice_is_said_once(tmp_path):
+    path = photographs(tmp_path, 1)
+    config = yaml.safe_load(path.read_text())
+    sizes = {"n_images": 20, "n_shared": 2, "n_test_images": 0, "image_size": 32}
+    config["datasets"]["nsd"]["simulate"] = {**sizes, "vertices": {"V1v": 30}}
+    config["backbone"] = {"name": "alexnot", "weights": "random"}
+    path.write_text(yaml.safe_dump(config))
+    (problem,) = find_problems(path)
+    assert problem.startswith("backbone.name: found 'alexnot'")

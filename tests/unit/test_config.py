@@ -443,3 +443,27 @@ def test_transfer_between_subjects_needs_the_untuned_network():
     config["tuning"]["methods"] = ["contrastive"]
     with pytest.raises(ConfigError, match=r"transfer\.subjects: .*untuned"):
         Config.from_mapping(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "said"),
+    [
+        ("dataset", {"rois": "V1v"}, "expected all, early, higher or a list; did you mean [V1v]?"),
+        ("dataset", {"rois": "erly"}, "expected all, early, higher or a list; did you mean early?"),
+        ("dataset", {"subjects": "subj01"}, "expected all or a list; did you mean [subj01]?"),
+        ("dataset", {"subjects": [1]}, "expected all or a list of subj01 and so on."),
+        ("dataset", {"subjects": ["sub-01"]}, "expected all or a list of subj01 and so on."),
+        ("tuning", {"methods": "contrastive"}, "expected a list; did you mean [contrastive]?"),
+        ("tuning", {"adapt": "al"}, "which is not one of the forms this key takes."),
+    ],
+)
+def test_a_form_that_would_be_right_is_shown(section, given, said):
+    dataset = {"layout": "algonauts2023", "root": "data"}
+    raw = {"datasets": {"a": dataset}, "tuning": {}}
+    (dataset if section == "dataset" else raw["tuning"]).update(given)
+    with pytest.raises(ConfigError) as error:
+        Config.from_mapping(raw)
+    (key,) = given
+    message = str(error.value)
+    assert f"{key}: found {next(iter(given.values()))!r}, {said} (" in message
+    assert ". " not in message.split(said)[1]  # a sentence of help at most

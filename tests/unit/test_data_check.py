@@ -388,3 +388,53 @@ def test_a_large_data_set_takes_seconds(tmp_path: Path, monkeypatch: pytest.Monk
     assert open_dataset("algonauts2023", tmp_path).problems("all", "all") == []
     assert time.perf_counter() - start < 5
     assert 1000 <= len(opened) <= algonauts_files._SAMPLED_PICTURES
+
+
+NAMED = "--subjects sub1 sub2 --out {root}"
+
+
+@pytest.mark.parametrize(
+    ("layout", "options", "command"),
+    [
+        ("algonauts2023", {}, f"algonauts2023 {NAMED} --from PLACE"),
+        (
+            "nsd",
+            {"space": "func1pt8mm"},
+            f"nsd {NAMED} --space func1pt8mm",
+        ),
+        ("nod", {"top_vertices": None}, f"nod {NAMED} --no-fits"),
+    ],
+)
+def test_what_is_absent_can_be_downloaded(
+    tmp_path: Path, layout: str, options: dict[str, object], command: str
+) -> None:
+    root = tmp_path / "data"
+    reader = open_dataset(layout, root, **options)
+    (problem,) = reader.problems(["sub1", "sub2"], "all")
+    cure = f"or download it: cortune fetch {command.format(root=root)}"
+    assert "found no folder" in problem and problem.endswith(cure)
+    with pytest.raises(InputError, match="found no folder") as error:
+        reader.require(["sub1", "sub2"])
+    assert str(error.value) == problem
+
+
+def test_a_file_or_a_folder_below_for_a_root(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "my.yaml").touch()
+    (problem,) = open_dataset("algonauts2023", tmp_path / "my.yaml").problems("all", "all")
+    assert "my.yaml: found a file; expected folders" in problem
+    for below in ("subj01", "subj01/roi_masks"):
+        (problem,) = open_dataset("algonauts2023", tree.root / below).problems("all", "all")
+        assert problem.endswith(f" Did you mean {tree.root}?")
+
+
+def test_planning_finds_that_there_is_no_data_set(tmp_path: Path) -> None:
+    from cortune.config import Config
+    from cortune.project import Project
+
+    root = tmp_path / "nowhere"
+    data = {"layout": "algonauts2023", "root": str(root), "subjects": ["subj01"]}
+    project = Project(Config.from_mapping({"datasets": {"a": data}}))
+    with pytest.raises(InputError, match="found no folder") as error:
+        _ = project.units
+    (problem,) = project.reader("a").problems(["subj01"], "all")
+    assert str(error.value) == problem

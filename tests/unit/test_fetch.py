@@ -223,6 +223,16 @@ def test_no_server_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert error.startswith("http://127.0.0.1:1: found no file after 5 attempts")
 
 
+@pytest.mark.parametrize("subjects", ["sub01", "1"])
+def test_what_fetches_nothing_leaves_nothing(tmp_path: Path, subjects: str) -> None:
+    arguments = ["fetch", "nod", "--subjects", subjects, "--from", "http://127.0.0.1:1"]
+    assert main([*arguments, "--out", str(tmp_path / "data" / "ds004496")]) == 1
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    assert main([*arguments, "--out", str(tmp_path / "mine")]) == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
 def test_missing_files_are_named(
     bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import io
 import logging
 import os
+import pickle
 import re
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -372,17 +374,22 @@ class Exploit:
 def test_a_state_dict_with_code_is_refused_and_not_run(tmp_path):
     target = tmp_path / "ran"
     torch.save({"weight": Exploit(str(target))}, tmp_path / "weights.pth")
-    with pytest.raises(InputError, match="cannot be read safely"):
+    with pytest.raises(InputError, match="cannot be read safely") as error:
         read_checkpoint(tmp_path / "weights.pth")
     assert not target.exists()
+    assert "(torch.save of more than tensors)" in str(error.value)
+    assert "\x1b" not in str(error.value) and "options" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (None, "no file"),
-        (b"", "cannot be read safely"),
-        (b"not a checkpoint", "cannot be read safely"),
+        (b"", r"cannot be read safely \(it is empty\)"),
+        ("nicht übertragen\n".encode(), r"cannot be read safely \(a text file\)"),
+        (b"\x00\xff\xfe", r"cannot be read safely \(neither torch nor safetensors wrote it\)"),
+        (b"PK\x03\x04cut", r"cannot be read safely \(an archive that is damaged\)"),
+        (pickle.dumps({"a": Path("x")}), r"cannot be read safely \(a pickle of more than tensors"),
     ],
 )
 def test_broken_weights_are_named(tmp_path, content, words):

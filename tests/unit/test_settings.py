@@ -57,7 +57,7 @@ def test_the_example_has_every_section_and_nearly_every_stage():
 def test_every_key_is_declared_or_raises(stage):
     address = ADDRESSES[stage.name]
     settings = settings_of(CONFIG, stage, address)
-    given = keys_of(CONFIG, (*stage.reads, *stage.places, *RUNTIME), address)
+    given = keys_of(CONFIG, (*stage.reads, *stage.places, *stage.checks, *RUNTIME), address)
     for key in KEYS:
         declared = "*" in given or any(key == k or key.startswith(f"{k}.") for k in given)
         if declared:

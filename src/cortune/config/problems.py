@@ -7,12 +7,11 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 _NUMBERS = (
@@ -75,12 +74,14 @@ def _problem(error: ErrorDetails, model: type[BaseModel], raw: Any) -> str:
     where, rest = ".".join(map(str, keys)), error["loc"][len(keys) :]
     if error["type"] in _UNKNOWN:
         return _unknown(where, error["loc"][-1], list(_inner(kind).model_fields))
-    value, about = error["input"], f" ({' '.join(about.split())})" if about else ""
+    value, about = error["input"], f" ({_first_sentence(about)})" if about else ""
     if error["type"] == "missing":
         return f"{where}: found nothing, expected it to be given.{about}"
     if rest and rest != ("[key]",):  # a branch of a union
-        found = shown(_value(raw, keys))
-        return f"{where}: found {found}, which is not one of the forms this key takes.{about}"
+        value = _value(raw, keys)
+        meant = _meant(value, kind) or _subjects(raw, keys)
+        expected = f", {meant}" if meant else ", which is not one of the forms this key takes."
+        return f"{where}: found {shown(value)}{expected}{about}"
     if rest:
         where = ".".join(map(str, keys[:-1]))
     expected = _expected(error, kind)
@@ -96,12 +97,52 @@ def _expected(error: ErrorDetails, kind: Any) -> str:
         close = difflib.get_close_matches(str(error["input"]), options, n=1)
         hint = f"; did you mean {close[0]}?" if close else "."
         return f"expected one of {', '.join(options)}{hint}"
+    if form == "list_type" and (meant := _meant(error["input"], kind)):
+        return meant
     if form in _KINDS:
         nothing = " or nothing" if NoneType in get_args(kind) else ""
         return f"expected {_KINDS[form]}{nothing}."
     if form in _BOUNDS:
         return f"expected {_BOUNDS[form].format(**context)}."
     return f"{error['msg']}."
+
+
+def _meant(value: Any, kind: Any) -> str:
+    """Return what was expected where text stands alone that could stand in a list."""
+    if not isinstance(value, str):
+        return ""
+    inner = _inner(kind)
+    is_union = get_origin(inner) in (Union, UnionType)
+    branches = get_args(inner) if is_union else (inner,)
+    if not any(get_origin(_inner(branch)) is list for branch in branches):
+        return ""
+    literals = [branch for branch in branches if get_origin(branch) is Literal]
+    known = [word for branch in literals for word in get_args(branch)]
+    meant = next(iter(difflib.get_close_matches(value, known, n=1)), "")
+    if not meant:
+        try:
+            TypeAdapter(kind).validate_python([value])
+        except ValidationError:
+            return ""
+        meant = f"[{value}]"
+    words = f"{', '.join(known)} or a list" if known else "a list"
+    return f"expected {words}; did you mean {meant}?"
+
+
+def _subjects(raw: Any, keys: Sequence[int | str]) -> str:
+    """Return what subjects of a data set's layout are called, for the key of subjects."""
+    from cortune.data import LAYOUTS
+
+    if len(keys) != 3 or (keys[0], keys[2]) != ("datasets", "subjects"):
+        return ""
+    layout = _value(raw, keys[:2]).get("layout")
+    if not isinstance(layout, str) or layout not in LAYOUTS:
+        return ""
+    return f"expected all or a list of {LAYOUTS[layout].example} and so on."
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.]) ", " ".join(text.split()), maxsplit=1)[0]
 
 
 def _unknown(where: str, key: object, known: Sequence[str]) -> str:

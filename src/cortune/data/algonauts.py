@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,8 @@ class AlgonautsReader(FamilyReader):
     ``training_fmri/Subj1`` and so on. Subjects are called ``subj01`` either way.
     """
 
+    fetched: ClassVar[str] = "algonauts2023"
+
     def images(self, subject: str) -> Images:
         """Return the images of a subject in the order of the response rows.
 
@@ -87,7 +89,7 @@ class AlgonautsReader(FamilyReader):
         pictures, problems = list_pictures(self._path("pictures", subject))
         for problem in problems:
             raise problem
-        identities = self._identities([picture.nsd_id for picture in pictures])
+        identities = self.identities([picture.nsd_id for picture in pictures])
         nsd_ids = tuple(picture.nsd_id for picture in pictures)
         return Images(identities, tuple(picture.path for picture in pictures), nsd_ids)
 
@@ -141,6 +143,10 @@ class AlgonautsReader(FamilyReader):
     @property
     def _folders(self) -> str:
         return f"{DISTRIBUTED.folder.format(n=1)} or {AUTHORS.folder.format(n=1)}"
+
+    def _fetch_command(self, subjects: Sequence[str]) -> str:
+        named = [self.example] if list(subjects) == ["all"] else subjects
+        return f"{super()._fetch_command(named)} --from PLACE"
 
     def _home(self, subject: str) -> Path:
         return self._path("folder", subject)
@@ -258,7 +264,7 @@ class AlgonautsReader(FamilyReader):
         for problem in problems:
             log.add(problem)
         if not problems:
-            log.attempt(self._identities, [picture.nsd_id for picture in pictures])
+            log.attempt(self.identities, [picture.nsd_id for picture in pictures])
         inspect_pictures([picture.path for picture in pictures], log)
         for hemisphere in HEMISPHERES:
             values = log.attempt(self._values, subject, hemisphere)

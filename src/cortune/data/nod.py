@@ -74,6 +74,7 @@ class NodReader(Reader):
 
     options: ClassVar[tuple[str, ...]] = ("stim_info", "top_vertices", "sessions", "coco_of")
     example: ClassVar[str] = "sub01"
+    fetched: ClassVar[str] = "nod"
 
     top_vertices: int | None = 50
     coco_of: str | Path | None = None
@@ -199,6 +200,11 @@ class NodReader(Reader):
 
     def _folder(self, subject: str) -> str:
         return f"sub-{self._number(subject):02d}"
+
+    def _fetch_command(self, subjects: Sequence[str]) -> str:
+        sessions = f" --sessions {' '.join(self.sessions)}" if self.sessions else ""
+        fits = " --no-fits" if self.top_vertices is None else ""
+        return f"{super()._fetch_command(subjects)}{sessions}{fits}"
 
     def _home(self, subject: str) -> Path:
         return self.root / "derivatives" / "ciftify" / self._folder(subject) / "results"

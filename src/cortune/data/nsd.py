@@ -66,6 +66,7 @@ class NsdReader(FamilyReader):
     options: ClassVar[tuple[str, ...]] = ("stim_info", "space", "repeats")
 
     keeps_repeats: ClassVar[bool] = True
+    fetched: ClassVar[str] = "nsd"
 
     space: str = SURFACE
     repeats: int = 1
@@ -86,7 +87,7 @@ class NsdReader(FamilyReader):
         ids, _ = self._seen(subject)
         pictures = self.root / STIMULI
         return Images(
-            self._identities(ids.tolist()),
+            self.identities(ids.tolist()),
             tuple(BrickRow(pictures, BRICK, nsd_id) for nsd_id in ids.tolist()),
             tuple(ids.tolist()),
         )
@@ -116,7 +117,7 @@ class NsdReader(FamilyReader):
                     if same != nsd_id:
                         found[nsd_id] = same
         twins = [*found, *found.values()]
-        named = dict(zip(twins, self._identities(twins), strict=True))
+        named = dict(zip(twins, self.identities(twins), strict=True))
         return {named[twin]: named[first] for twin, first in found.items()}
 
     def responses(self, subject: str, hemisphere: str) -> Responses:
@@ -149,7 +150,7 @@ class NsdReader(FamilyReader):
             values=values,
             vertices=kept,
             mesh_vertices=kept if self.space == SURFACE else np.full(len(kept), -1),
-            identities=self._identities(ids.tolist()),
+            identities=self.identities(ids.tolist()),
             rois=_columns(rois, kept),
             noise_ceiling=self._noise_ceiling(subject, hemisphere, kept, ncsnr, repeats),
         )
@@ -158,7 +159,7 @@ class NsdReader(FamilyReader):
         """Return responses to odd and to even repeats; memory and errors as of responses."""
         rois = self._rois(subject, hemisphere)
         ids, repeats = self._seen(subject, hemisphere)
-        names = self._identities(ids.tolist())
+        names = self.identities(ids.tolist())
         which = np.array([name in wanted for name in names]) & (repeats > 1)
         if not which.any():
             empty = np.zeros((0, 0), np.float32)
@@ -194,6 +195,10 @@ class NsdReader(FamilyReader):
     @property
     def _tree(self) -> NsdTree:
         return NsdTree(self.root, self.space)
+
+    def _fetch_command(self, subjects: Sequence[str]) -> str:
+        space = "" if self.space == SURFACE else f" --space {self.space}"
+        return f"{super()._fetch_command(subjects)}{space}"
 
     def _home(self, subject: str) -> Path:
         return self._tree.betas_folder(subject)
@@ -375,7 +380,7 @@ class NsdReader(FamilyReader):
         for problem in problems:
             log.add(problem)
         if not problems:
-            self._identities(self._seen(subject)[0].tolist())
+            self.identities(self._seen(subject)[0].tolist())
 
 
 def _equal_parts(total: int, n_parts: int) -> list[int]:

@@ -25,7 +25,7 @@ from cortune.data.problems import some
 from cortune.data.readers import Reader
 from cortune.data.records import BrickRow, PictureSource, Responses
 from cortune.data.rois import WHOLE
-from cortune.data.splits import SETS, split_table
+from cortune.data.splits import covered_table, split_table
 from cortune.errors import InputError
 from cortune.versions import Provenance
 
@@ -263,16 +263,8 @@ def split_images(
     """
     import pandas as pd
 
-    table = split_table(identities, seed, fractions, given)
+    table = (covered_table if whole else split_table)(identities, seed, fractions, given)
     counts = Counter(table.values())
-    missing = [name for name in SETS if fractions.get(name, 0) > 0 and not counts[name]]
-    if whole and missing:
-        raise InputError(
-            "split",
-            f"no image for {', '.join(missing)} among {len(table)}",
-            "at least one image in every set with a share",
-            "Use more images, another seed, or a share of 0 for that set.",
-        )
     provenance = replace(provenance, notes={**provenance.notes, "images": dict(counts)})
     write_csv(path, pd.DataFrame({"identity": list(table), "set": table.values()}), provenance)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from cortune.data.rois import WHOLE, select_rois
 from cortune.errors import InputError
 
 PHOTOGRAPHS = "photographs.csv"
+_ABOVE = 4
+"""Folders above a root in which a data set is looked for."""
 LAYOUTS: dict[str, type[Reader]] = {}
 """Reader of every layout, by the layout's name."""
 
@@ -87,11 +90,14 @@ class Reader(ABC):
         A subject's name; others differ by the number at its end.
     keeps_repeats : bool
         Whether responses to single repeats of an image are there (:meth:`halves`).
+    fetched : str
+        What ``cortune fetch`` calls the data set; empty where it knows none.
     """
 
     options: ClassVar[tuple[str, ...]] = ("stim_info",)
     example: ClassVar[str] = "subj01"
     keeps_repeats: ClassVar[bool] = False
+    fetched: ClassVar[str] = ""
 
     root: Path
     stim_info: str | Path | None = None
@@ -194,20 +200,59 @@ class Reader(ABC):
         """Return the name of a subject; numbers count from 1."""
         return f"{cls.example[:-2]}{number:02d}"
 
-    def subjects(self) -> list[str]:
+    def subjects(self, wanted: str | Sequence[str] = "all") -> list[str]:
         """Return the subjects on disk, sorted.
+
+        Parameters
+        ----------
+        wanted : "all" or sequence of str
+            Subjects that the message names where there is none.
 
         Raises
         ------
         InputError
             If there is none.
         """
-        names = map(self.subject, range(1, 1000))
-        if present := [name for name in names if self._home(name).is_dir()]:
+        if present := self._present():
             return present
         found = "no subject" if self.root.is_dir() else "no folder"
-        cure = "Set the data set's root to the folder that holds them."
+        if self.root.exists() and not self.root.is_dir():
+            found = "a file"
+        cure = "Set the data set's root to the folder that holds them"
+        parents = list(self.root.parents)[:_ABOVE]
+        meant = next((up for up in parents if replace(self, root=up)._present()), None)
+        if meant is not None:
+            cure = f"Did you mean {meant}?"
+        elif self.fetched:
+            named = [wanted] if isinstance(wanted, str) else wanted
+            cure += f", or download it: {self._fetch_command(named)}"
+        else:
+            cure += "."
         raise InputError(self.root, found, f"folders {self._folders}", cure)
+
+    def _present(self) -> list[str]:
+        """Return the subjects on disk, sorted, or none."""
+        names = map(self.subject, range(1, 1000))
+        return [name for name in names if self._home(name).is_dir()]
+
+    def _fetch_command(self, subjects: Sequence[str]) -> str:
+        """Return the command that downloads subjects, or `all`, to the root."""
+        out = shlex.quote(str(self.root))
+        return f"cortune fetch {self.fetched} --subjects {' '.join(subjects)} --out {out}"
+
+    def require(self, wanted: Sequence[str]) -> list[str]:
+        """Return the subjects that are wanted, all of which must be on disk.
+
+        Raises
+        ------
+        InputError
+            If there is no data set, or one of them is not in it.
+        """
+        present = self.subjects(wanted)
+        for name in wanted:
+            if name not in present:
+                raise self._unknown("subject", name, present)
+        return list(wanted)
 
     def usable(self) -> list[str]:
         """Return the subjects that `subjects: all` stands for."""
@@ -259,7 +304,7 @@ class Reader(ABC):
             One message per problem; empty if the data set is fine.
         """
         log = Problems()
-        present = log.attempt(self.subjects)
+        present = log.attempt(self.subjects, subjects)
         if present is None:
             return log.messages
         self._inspect_shared(log)
@@ -302,8 +347,8 @@ class Reader(ABC):
     def _coco_ids(self) -> dict[int, int]:
         return {} if self._table is None else read_coco_ids(self._table)
 
-    def _identities(self, nsd_ids: Sequence[int]) -> tuple[str, ...]:
-        """Return COCO ids where the table is given, which must then have them all."""
+    def identities(self, nsd_ids: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of NSD ids: COCO ids where the table is given, which must have all."""
         if self._table is None:
             return tuple(f"nsd:{nsd_id:05d}" for nsd_id in nsd_ids)
         coco = self._coco_ids

@@ -105,6 +105,32 @@ def split_table(
     return {name: split_of(name, seed, fractions, given) for name in sorted(set(identities))}
 
 
+def covered_table(
+    identities: Iterable[str],
+    seed: int,
+    fractions: Mapping[str, float],
+    given: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return :func:`split_table`, in which every set that has a share has an image.
+
+    Raises
+    ------
+    InputError
+        Naming the sets that have none, or if the shares do not sum to 1.
+    """
+    table = split_table(identities, seed, fractions, given)
+    filled = set(table.values())
+    missing = [name for name in SETS if fractions.get(name, 0) > 0 and name not in filled]
+    if missing:
+        raise InputError(
+            "split",
+            f"no image for {', '.join(missing)} among {len(table)}",
+            "at least one image in every set with a share",
+            "Use more images, another seed, or a share of 0 for that set.",
+        )
+    return table
+
+
 def read_split(path: str | Path) -> dict[str, str]:
     """Read the set of every identity from a CSV with the columns ``identity,set``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from cortune.data.problems import count
 from cortune.errors import CortuneError, InputError
 from cortune.fetch import algonauts, nod, nsd
 from cortune.fetch.web import AGAIN, connect, plan_of, record
-from cortune.lock import hold
+from cortune.lock import hold, release
 
 TERMS = {"nod": nod.TERMS, "nsd": nsd.TERMS, "algonauts2023": algonauts.TERMS}
 """What is shown before anything of a data set is fetched, by layout."""
@@ -71,9 +72,27 @@ def fetch(order: Order) -> str:
     ResourceError
         If the disk is too full.
     """
+    made = [folder for folder in (order.out, *order.out.parents) if not folder.exists()]
+    was_locked = (order.out / ".lock").exists()
     order.out.mkdir(parents=True, exist_ok=True)
     hold(order.out)
-    return asyncio.run(_algonauts(order) if order.layout == "algonauts2023" else _bucket(order))
+    try:
+        return asyncio.run(_algonauts(order) if order.layout == "algonauts2023" else _bucket(order))
+    except BaseException:
+        if not was_locked:
+            _tidy(order.out, made)
+        raise
+
+
+def _tidy(out: Path, made: Sequence[Path]) -> None:
+    """Remove the lock where nothing was fetched, and the folders that were made for it."""
+    if any(path.is_file() for path in out.rglob("*") if path.name != ".lock"):
+        return
+    release(out)
+    below = sorted((path for path in out.rglob("*") if path.is_dir()), reverse=True)
+    for folder in (*(below if out in made else ()), *made):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 async def _bucket(order: Order) -> str:

@@ -8,9 +8,12 @@ beside it (heads, optimizers) is not read.
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import json
 import logging
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +35,8 @@ _WRAPPERS_KEYS = {"n_averaged"}  # of swa_utils.AveragedModel
 _COUNTER = ".num_batches_tracked"
 _AVERAGE = re.compile(r"(^|[._])(ema|averaged?|swa)([._]|$)")
 _DEPTH = 4
+_START = 512
+_NO_TEXT = set(range(32)) - set(b"\t\n\r\f")
 _log = logging.getLogger(__name__)
 
 
@@ -79,15 +84,38 @@ def read_checkpoint(path: Path) -> Checkpoint:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every library in between raises its own kind
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            path, f"a file that cannot be read safely ({first[:160]})", EXPECTED, SAVE_AGAIN
-        ) from error
+        found = f"a file that cannot be read safely ({_kind_of(path, error)})"
+        raise InputError(path, found, EXPECTED, SAVE_AGAIN) from error
     checkpoint = as_checkpoint(path, content, network)
     if not checkpoint.tensors:
         found = f"{type(content).__name__} without tensors by name"
         raise InputError(path, found, EXPECTED, SAVE_AGAIN)
     return checkpoint
+
+
+def _kind_of(path: Path, error: Exception) -> str:
+    """Return what a file is that no library could read; torch's words are for programmers."""
+    if path.suffix == ".safetensors":
+        said = str(error).strip()
+        return said.splitlines()[0][:160] if said else type(error).__name__
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError as problem:
+        return problem.strerror or "unreadable"
+    if not start:
+        return "it is empty"
+    if start.startswith(b"\x80"):
+        return "a pickle of more than tensors, which could run code"
+    if start.startswith(b"PK"):
+        whole = zipfile.is_zipfile(path)
+        return "torch.save of more than tensors" if whole else "an archive that is damaged"
+    with contextlib.suppress(UnicodeDecodeError):
+        # What is cut in the middle of a letter is text, too.
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+        if not set(start) & _NO_TEXT:
+            return "a text file"
+    return "neither torch nor safetensors wrote it"
 
 
 def as_checkpoint(

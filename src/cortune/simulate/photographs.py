@@ -52,12 +52,10 @@ def photograph_scenes(
     InputError
         If a picture cannot be decoded or ``labels.csv`` lacks a column.
     """
-    from PIL import ImageOps
-
     photographs = list_photographs(folder)
     labels = read_labels(folder, photographs, n_classes)
     for index in ids:
-        image = np.asarray(ImageOps.fit(open_rgb(photographs[index]), (size, size)))
+        image = shown_as(photographs[index], size)
         coarse = _coarse(image)
         if labels[index] < 0:
             class_maps = _proxy(coarse, n_classes)
@@ -67,6 +65,13 @@ def photograph_scenes(
         openness = float(np.clip(coarse[: _COARSE // 2].mean() - coarse.mean() + 0.5, 0, 1))
         clutter = float(np.clip(4 * coarse.std(), 0, 1))
         yield Scene(image, labels[index], class_maps, openness, clutter)
+
+
+def shown_as(path: Path, size: int) -> np.ndarray:
+    """Return a photograph, cropped to its central square and scaled: (size, size, 3) of uint8."""
+    from PIL import ImageOps
+
+    return np.asarray(ImageOps.fit(open_rgb(path), (size, size)))
 
 
 def write_photographs(folder: Path, path: Path) -> None:

@@ -161,6 +161,9 @@ class Stage:
         By the names that the rule gives them.
     places : tuple of str
         Keys that say where raw files lie. Jobs may read them; what counts is the content.
+    checks : tuple of str
+        Keys that jobs may read to refuse early what a later stage would; they decide nothing
+        of what is written.
     sources : callable, optional
         ``sources(settings, address)``: the raw files that a job reads.
     facts : callable, optional
@@ -184,6 +187,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     inputs: Mapping[str, From] = field(default_factory=dict)
     places: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
     sources: Callable[[Settings, Address], Sources] | None = None
     facts: Callable[[Project, Address], Any] | None = None
     normal: Callable[[Address], Address] | None = None

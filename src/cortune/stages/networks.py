@@ -84,6 +84,7 @@ def _input_size(project: Project, address: Address) -> int:
     number=2,
     reads=("seed", "backbone.name", "backbone.input_size"),
     places=("backbone.weights",),
+    checks=("backbone.layers",),
     sources=_weights,
     facts=_named_weights,
     outputs={"network": _NETWORK},
@@ -104,6 +105,7 @@ def prepare_backbone(job: Job) -> None:
         "backbone.pretrain",
         "tuning.precision",
     ),
+    checks=("backbone.layers",),
     facts=_input_size,
     outputs={
         "network": _NETWORK,

@@ -26,6 +26,7 @@ from cortune.networks.store import (
     n_scores,
     save_network,
 )
+from cortune.networks.weights import without_memory
 from cortune.seeds import torch_seed
 from cortune.tuning.batches import Batches, BatchSource, SubjectBatches
 from cortune.tuning.embeddings import ONE, Embedding, write_embeddings
@@ -66,6 +67,7 @@ def prepare_backbone(settings: Backbone, path: PathLike, provenance: Provenance,
     model = load_backbone(
         settings.name, settings.weights, seed=seed, input_size=settings.input_size
     ).eval()
+    _check_named(model, settings)
     local = Path(settings.weights).expanduser()
     if local.is_file():
         provenance = replace(provenance, raw={"weights": sha256(local)})
@@ -96,11 +98,17 @@ def pretrain_backbone(
     seed : int
     checkpoint : path, optional
         Where the state of training is kept, so that a killed job goes on.
+
+    Raises
+    ------
+    InputError
+        If a named layer does not exist.
     """
     from cortune.simulate import labelled_scenes
 
     recipe = settings.pretrain
     origin = planned(settings.name, "pretrain", input_size=settings.input_size)
+    _check_named(without_memory(origin.build), settings)
     images, labels = labelled_scenes(
         recipe.n_images,
         size=origin.preprocessing.input_size,
@@ -133,6 +141,12 @@ def pretrain_backbone(
     _write_history(outputs.history, history, provenance)
     save_network(outputs.network, model, provenance, num_classes=recipe.n_classes)
     _forget(checkpoint)
+
+
+def _check_named(model: torch.nn.Module, settings: Backbone) -> None:
+    """Refuse a misspelt layer before anything is tuned; features are extracted after that."""
+    if isinstance(settings.layers, list):
+        check_layers(model, settings.layers)
 
 
 def tune_network(
