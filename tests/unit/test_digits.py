@@ -73,6 +73,7 @@ def pixels_alone(pixels: np.ndarray, responses: np.ndarray) -> np.ndarray:
     return (a * b).sum(0) / np.sqrt((a * a).sum(0) * (b * b).sum(0))
 
 
+@pytest.mark.long
 def test_an_untuned_network_predicts_what_pixels_do(
     digits: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -295,6 +295,8 @@ def test_ctrl_c_is_gone_on_from(bucket: Bucket, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        # A shell's background job, as this may be, ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         while not (part.is_file() and part.stat().st_size):
             assert run.poll() is None

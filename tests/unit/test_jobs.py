@@ -345,7 +345,13 @@ run_encoding(f"{folder}/results", str(folder / "job.log"), main)
 
 def test_an_interrupted_job_says_how_to_go_on_without_a_traceback(tmp_path):
     command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job, as this may be, ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         wait_for((tmp_path / "started").exists)
         process.send_signal(signal.SIGINT)

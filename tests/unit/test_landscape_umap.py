@@ -8,6 +8,7 @@ import pytest
 from cortune.landscape.embeddings import embed
 
 
+@pytest.mark.long
 def test_umap_keeps_neighbours_and_repeats():
     random = np.random.default_rng(0)
     group = np.repeat(np.arange(3), 12)
