@@ -157,9 +157,9 @@ class Run:
 
 def _results(given: Path) -> Path:
     """Return the folder of the results, also where ``latest`` in it was given."""
-    above = given.parent if given.name else given.absolute().parent
-    within = (given if given.name else given.absolute()).name == "latest"
-    return above if within and (given / "manifest.json").is_file() else given
+    folder = given.absolute()  # "." has neither name nor parent
+    is_latest = folder.name == "latest" and (folder / "manifest.json").is_file()
+    return folder.parent if is_latest else given
 
 
 def _label(place: Address) -> dict[str, str]:

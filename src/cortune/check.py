@@ -13,7 +13,7 @@ from cortune.data.identity import COMMUNITY, by_content, community_ids, has_id
 from cortune.data.images import content_digest, same_pictures
 from cortune.data.problems import count, some
 from cortune.data.rois import HEMISPHERES, select_rois
-from cortune.data.splits import SETS, covered_table, read_split
+from cortune.data.splits import SETS, read_split, split_table
 from cortune.errors import CortuneError
 from cortune.project import Project
 
@@ -180,7 +180,7 @@ def _split_problems(config: Config) -> Iterator[str]:
             shares = {name: getattr(split, name) for name in SETS}
             for subject in project.subjects(project.dataset):
                 if identities := _few_images(project, subject):
-                    covered_table(identities, config.seed, shares)
+                    split_table(identities, config.seed, shares, covered=True)
     except CortuneError as error:
         yield str(error)
 

@@ -100,12 +100,8 @@ def complete(name: str, config: str, finished: str | None, factory) -> Workspace
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory) -> Workspace:
-    """The demo with contrastive_plus, of a seed by which nothing was chosen, run once from nothing.
-
-    Or a copy of the finished one in CORTUNE_DEMO.
-    """
+    """The demo with contrastive_plus, run once from nothing; or a copy of that in CORTUNE_DEMO."""
     config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-    config["seed"] = 10
     config["tuning"]["methods"].append("contrastive_plus")
     config["transfer"]["methods"] = ["contrastive_plus", "pooled_mean"]
     text = yaml.safe_dump(config)

@@ -25,7 +25,7 @@ from cortune.data.problems import some
 from cortune.data.readers import Reader
 from cortune.data.records import BrickRow, PictureSource, Responses
 from cortune.data.rois import WHOLE
-from cortune.data.splits import covered_table, split_table
+from cortune.data.splits import split_table
 from cortune.errors import InputError
 from cortune.versions import Provenance
 
@@ -263,7 +263,7 @@ def split_images(
     """
     import pandas as pd
 
-    table = (covered_table if whole else split_table)(identities, seed, fractions, given)
+    table = split_table(identities, seed, fractions, given, covered=whole)
     counts = Counter(table.values())
     provenance = replace(provenance, notes={**provenance.notes, "images": dict(counts)})
     write_csv(path, pd.DataFrame({"identity": list(table), "set": table.values()}), provenance)

@@ -93,35 +93,26 @@ def split_table(
     seed: int,
     fractions: Mapping[str, float],
     given: Mapping[str, str] | None = None,
+    *,
+    covered: bool = False,
 ) -> dict[str, str]:
     """Return the set of every identity, sorted by identity; parameters as :func:`split_of`.
 
+    Parameters
+    ----------
+    covered : bool
+        Whether every set that has a share must have an image.
+
     Raises
     ------
     InputError
-        If the shares do not sum to 1.
+        If the shares do not sum to 1, or naming the sets that have no image.
     """
     check_fractions(fractions)
-    return {name: split_of(name, seed, fractions, given) for name in sorted(set(identities))}
-
-
-def covered_table(
-    identities: Iterable[str],
-    seed: int,
-    fractions: Mapping[str, float],
-    given: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Return :func:`split_table`, in which every set that has a share has an image.
-
-    Raises
-    ------
-    InputError
-        Naming the sets that have none, or if the shares do not sum to 1.
-    """
-    table = split_table(identities, seed, fractions, given)
+    table = {name: split_of(name, seed, fractions, given) for name in sorted(set(identities))}
     filled = set(table.values())
     missing = [name for name in SETS if fractions.get(name, 0) > 0 and name not in filled]
-    if missing:
+    if covered and missing:
         raise InputError(
             "split",
             f"no image for {', '.join(missing)} among {len(table)}",
