@@ -95,6 +95,7 @@ def _as_any_new_file(path: Path) -> None:
     example = path.with_name("mode")
     example.touch()
     mode = example.stat().st_mode & 0o777
+    example.unlink()
     # Some file systems keep no modes.
     with suppress(PermissionError):
         path.chmod(mode)

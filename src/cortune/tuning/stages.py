@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from cortune.artifacts import PathLike, sha256, write_json, write_rows
+from cortune.artifacts import PathLike, remove_leftovers, sha256, write_json, write_rows
 from cortune.data.splits import assert_disjoint
 from cortune.data.units import UnitData
 from cortune.errors import InputError
@@ -440,6 +440,7 @@ def _on(model: torch.nn.Module, runtime: Runtime) -> torch.nn.Module:
 def _forget(checkpoint: Path | None) -> None:
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
+        remove_leftovers(checkpoint)
 
 
 def _write_history(path: PathLike, history: History, provenance: Provenance) -> None:
