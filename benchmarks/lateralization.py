@@ -30,8 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--rois", nargs="+", help="these of its regions only")
     arguments = parser.parse_args()
     config = yaml.safe_load((REPOSITORY / "config" / "lateralization.yaml").read_text())
+    config["datasets"]["nsd"]["rois"] = arguments.rois or config["datasets"]["nsd"]["rois"]
     rows = []
     for seed in arguments.seeds:
         folder = arguments.folder.resolve() / f"seed-{seed}"

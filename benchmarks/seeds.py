@@ -3,7 +3,8 @@
 ``python benchmarks/seeds.py FOLDER`` runs what the claims need of ``config/config.yaml``, for
 every seed and precision, each in a folder of its own (stopped, it goes on where it was), and
 prints a row for each run and what holds in all. ``--set contrastive.epochs=12`` tries another
-configuration; choose on other seeds than those that are tabled.
+configuration; choose on other seeds than those that are tabled. ``--methods`` goes on with
+regression_plus, NOD and the probes, and prints what each method gained over the seeds.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from scipy import stats
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TABLES = ["tabulate_encoding", "tabulate_transfer", "tabulate_lateralization", "embed_networks"]
+MORE = ["tabulate_encoding", "tabulate_transfer", "tabulate_probes"]
 ROI = "V1v"
 CLAIMS = {
     "contrastive - untuned": "contrastive above untuned in each subject",
@@ -31,6 +34,14 @@ CLAIMS = {
     "methods": "networks of one method closer than chance would have it (their distance less it)",
 }
 """Figures of a run, and what is claimed of them: that the least of each is positive."""
+PAIRS = [
+    ("contrastive", "untuned"),
+    ("regression", "untuned"),
+    ("contrastive", "regression"),
+    ("pooled_mean", "contrastive"),
+    ("contrastive_plus", "contrastive"),
+    ("regression_plus", "contrastive_plus"),
+]
 
 
 def configuration(seed: int, precision: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +61,15 @@ def configuration(seed: int, precision: str, changes: dict[str, Any]) -> dict[st
     return config
 
 
+def more(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration of :func:`configuration` with regression_plus and NOD."""
+    whole = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
+    tuning = {**config["tuning"], "methods": [*config["tuning"]["methods"], "regression_plus"]}
+    transfer = {**config["transfer"], "datasets": whole["transfer"]["datasets"]}
+    datasets = {**config["datasets"], "nod": whole["datasets"]["nod"]}
+    return {**config, "tuning": tuning, "transfer": transfer, "datasets": datasets}
+
+
 def run(folder: Path, config: dict[str, Any], stages: Sequence[str] = TABLES) -> None:
     """Run what some stages need in a folder; where nothing is given, what the claims do."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,19 +79,20 @@ def run(folder: Path, config: dict[str, Any], stages: Sequence[str] = TABLES) ->
     subprocess.run([*command, "--cores", "all", "--until", *stages], check=True)
 
 
+def read(folder: Path, stage: str, name: str) -> pd.DataFrame:
+    """Read the newest table of a stage."""
+    files = (folder / "results" / stage).glob(f"*/{name}")
+    return pd.read_csv(max(files, key=lambda file: file.stat().st_mtime))
+
+
 def figures(folder: Path) -> dict[str, list[float]]:
     """Return the figures of a finished run that its claims are about, by name of `CLAIMS`."""
-
-    def read(stage: str, name: str) -> pd.DataFrame:
-        files = (folder / "results" / stage).glob(f"*/{name}")
-        return pd.read_csv(max(files, key=lambda file: file.stat().st_mtime))
-
-    encoding = read("tabulate_encoding", "encoding.csv")
+    encoding = read(folder, "tabulate_encoding", "encoding.csv")
     r = encoding[encoding["roi"] == ROI].pivot_table("r_mean", "subject", "method")
-    transfer = read("tabulate_transfer", "transfer_subjects.csv")
-    saliency = read("tabulate_lateralization", "lateralization.csv")
+    transfer = read(folder, "tabulate_transfer", "transfer_subjects.csv")
+    saliency = read(folder, "tabulate_lateralization", "lateralization.csv")
     sides = saliency[saliency["roi"] == ROI].pivot_table("li_mean", "subject", "hemisphere")
-    tests = read("embed_networks", "landscape_tests.csv").set_index("factor").loc["method"]
+    tests = read(folder, "embed_networks", "landscape_tests.csv").set_index("factor").loc["method"]
     mean = r.mean()
     return {
         "contrastive - untuned": list(r["contrastive"] - r["untuned"]),
@@ -97,23 +118,68 @@ def table(runs: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
+def by_method(folders: list[Path]) -> str:
+    """Return tables of accuracy, of differences, of transfer to NOD, and of probes, over runs.
+
+    Cells are means over runs of means over subjects and hemispheres, then the least and the most;
+    differences come with a 95 % t interval over runs.
+    """
+    runs = range(len(folders))
+
+    def tables(name: str, table: str, value: str, by: list[str]) -> pd.DataFrame:
+        each = [read(folder, name, table).groupby(by)[value].mean() for folder in folders]
+        return pd.concat(each, axis="columns", keys=runs)
+
+    def cell(values: pd.Series, digits: int = 3) -> str:
+        mean, low, high = (f"{v:.{digits}f}" for v in (values.mean(), values.min(), values.max()))
+        return f"{mean} ({low} to {high})"
+
+    r = tables("tabulate_encoding", "encoding.csv", "r_mean", ["roi", "method"])
+    rois = list(r.index.unique("roi"))
+    lines = [f"| method | {' | '.join(rois)} | NOD | probe |", "| --- " * (len(rois) + 3) + "|"]
+    nod = tables("tabulate_transfer", "transfer_datasets.csv", "r_diff_mean", ["method"])
+    probe = tables("tabulate_probes", "probes.csv", "accuracy", ["method"])
+    for method in r.index.unique("method"):
+        cells = [cell(r.loc[roi, method]) for roi in rois]
+        cells.append(cell(nod.loc[method]) if method in nod.index else "")
+        lines.append(f"| `{method}` | {' | '.join([*cells, cell(probe.loc[method], 2)])} |")
+    lines += ["", f"| difference | {' | '.join(rois)} |", "| --- " * (len(rois) + 1) + "|"]
+    for one, other in PAIRS:
+        cells = []
+        for roi in rois:
+            apart = r.loc[roi, one] - r.loc[roi, other]
+            half = apart.sem() * stats.t.ppf(0.975, len(folders) - 1)
+            above = f"{(apart > 0).sum()} of {len(folders)}"
+            mean = apart.mean()
+            cells.append(f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}], {above}")
+        lines.append(f"| {one} − {other} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the demos that are not finished, and print the table of all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 7, 8, 9])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--methods", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     changes = {key: yaml.safe_load(value)
                for key, _, value in (each.partition("=") for each in arguments.set)}  # fmt: skip
-    runs = {}
+    runs, folders = {}, []
     for precision in arguments.precisions:
         for seed in arguments.seeds:
             folder = arguments.folder.resolve() / f"seed-{seed}_{precision}"
-            run(folder, configuration(seed, precision, changes))
+            config = configuration(seed, precision, changes)
+            run(folder, config)
             runs[f"{seed}, {precision}"] = figures(folder)
             print(table(runs), flush=True)
+            if arguments.methods:
+                run(folder, more(config), MORE)
+                folders.append(folder)
+    if arguments.methods:
+        print(by_method(folders))
 
 
 if __name__ == "__main__":

@@ -252,7 +252,6 @@ def test_a_number_as_text_is_refused_with_the_cure():
     [
         "config.yaml",
         "nsd.yaml",
-        "converged.yaml",
         "mapping.yaml",
         "clip.yaml",
         "dinov2.yaml",
