@@ -20,7 +20,7 @@ test: $(VENV)/installed-test lint
 test-all: test test-long test-slurm
 
 test-long: $(VENV)/installed-test
-	OMP_NUM_THREADS=1 $(PYTEST) --dist worksteal -m long tests/unit
+	OMP_NUM_THREADS=1 $(PYTEST) -m long tests/unit
 	$(PYTEST) -m long tests/workflow
 
 test-slurm: $(VENV)/installed-slurm

@@ -10,19 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import pandas as pd
 import yaml
-from seeds import REPOSITORY, run
+from seeds import REPOSITORY, run, sides
 
 TABLE = "tabulate_lateralization"
-
-
-def sides(folder: Path) -> pd.DataFrame:
-    """Return lh less rh of a finished run, a row for each subject, a column for each region."""
-    (file,) = (folder / "results" / TABLE).glob("*/lateralization.csv")
-    return pd.read_csv(file).pivot_table("li_mean", ["roi", "subject"], "hemisphere").diff(
-        axis="columns", periods=-1
-    )["lh"].unstack("roi")  # fmt: skip
 
 
 def main() -> None:

@@ -20,6 +20,9 @@ import pandas as pd
 import yaml
 from scipy import stats
 
+from cortune.config import Config
+from cortune.project import Project
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 TABLES = ["tabulate_encoding", "tabulate_transfer", "tabulate_lateralization", "embed_networks"]
 MORE = ["tabulate_encoding", "tabulate_transfer", "tabulate_probes"]
@@ -71,7 +74,7 @@ def more(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def run(folder: Path, config: dict[str, Any], stages: Sequence[str] = TABLES) -> None:
-    """Run what some stages need in a folder; where nothing is given, what the claims do."""
+    """Run some stages, and what they need, in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
@@ -79,20 +82,25 @@ def run(folder: Path, config: dict[str, Any], stages: Sequence[str] = TABLES) ->
     subprocess.run([*command, "--cores", "all", "--until", *stages], check=True)
 
 
-def read(folder: Path, stage: str, name: str) -> pd.DataFrame:
-    """Read the newest table of a stage."""
-    files = (folder / "results" / stage).glob(f"*/{name}")
-    return pd.read_csv(max(files, key=lambda file: file.stat().st_mtime))
+def read(folder: Path, stage: str, output: str) -> pd.DataFrame:
+    """Read a table of the configuration that was run last in a folder, whatever else lies there."""
+    project = Project(Config.from_file(folder / "config.yaml"))
+    return pd.read_csv(folder / project.path(stage, output))
+
+
+def sides(folder: Path) -> pd.DataFrame:
+    """Return laterality of lh less that of rh networks, (n_subjects, n_rois)."""
+    saliency = read(folder, "tabulate_lateralization", "table")
+    by_side = saliency.pivot_table("li_mean", ["subject", "roi"], "hemisphere")
+    return (by_side["lh"] - by_side["rh"]).unstack("roi")
 
 
 def figures(folder: Path) -> dict[str, list[float]]:
     """Return the figures of a finished run that its claims are about, by name of `CLAIMS`."""
-    encoding = read(folder, "tabulate_encoding", "encoding.csv")
+    encoding = read(folder, "tabulate_encoding", "encoding")
     r = encoding[encoding["roi"] == ROI].pivot_table("r_mean", "subject", "method")
-    transfer = read(folder, "tabulate_transfer", "transfer_subjects.csv")
-    saliency = read(folder, "tabulate_lateralization", "lateralization.csv")
-    sides = saliency[saliency["roi"] == ROI].pivot_table("li_mean", "subject", "hemisphere")
-    tests = read(folder, "embed_networks", "landscape_tests.csv").set_index("factor").loc["method"]
+    transfer = read(folder, "tabulate_transfer", "subjects")
+    tests = read(folder, "embed_networks", "tests").set_index("factor").loc["method"]
     mean = r.mean()
     return {
         "contrastive - untuned": list(r["contrastive"] - r["untuned"]),
@@ -100,7 +108,7 @@ def figures(folder: Path) -> dict[str, list[float]]:
         "plus - contrastive": [mean["contrastive_plus"] - mean["contrastive"]],
         "pooled - contrastive": [mean["pooled_mean"] - mean["contrastive"]],
         "transfer - untuned": [transfer["r_diff_mean"].mean()],
-        "lh - rh": list(sides["lh"] - sides["rh"]),
+        "lh - rh": list(sides(folder)[ROI]),
         "methods": [tests["null_mean"] - tests["statistic"]],
     }
 
@@ -134,11 +142,11 @@ def by_method(folders: list[Path]) -> str:
         mean, low, high = (f"{v:.{digits}f}" for v in (values.mean(), values.min(), values.max()))
         return f"{mean} ({low} to {high})"
 
-    r = tables("tabulate_encoding", "encoding.csv", "r_mean", ["roi", "method"])
+    r = tables("tabulate_encoding", "encoding", "r_mean", ["roi", "method"])
     rois = list(r.index.unique("roi"))
     lines = [f"| method | {' | '.join(rois)} | NOD | probe |", "| --- " * (len(rois) + 3) + "|"]
-    nod = tables("tabulate_transfer", "transfer_datasets.csv", "r_diff_mean", ["method"])
-    probe = tables("tabulate_probes", "probes.csv", "accuracy", ["method"])
+    nod = tables("tabulate_transfer", "datasets", "r_diff_mean", ["method"])
+    probe = tables("tabulate_probes", "table", "accuracy", ["method"])
     for method in r.index.unique("method"):
         cells = [cell(r.loc[roi, method]) for roi in rois]
         cells.append(cell(nod.loc[method]) if method in nod.index else "")
@@ -162,7 +170,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 7, 8, 9])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--methods", action="store_true")
+    parser.add_argument("--methods", action="store_true", help="and table what each method gained")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     changes = {key: yaml.safe_load(value)

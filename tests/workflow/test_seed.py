@@ -12,7 +12,7 @@ SEED = 7
 NO_CLAIM = {"pooled - contrastive"}  # which does not hold with seed 8
 
 
-def test_the_claims_hold_with_a_seed_not_met_before(repository, tmp_path, monkeypatch):
+def test_the_claims_hold_with_a_seed_by_which_nothing_was_chosen(repository, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(repository / "benchmarks"), *sys.path])
     import seeds
 
