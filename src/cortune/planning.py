@@ -20,7 +20,11 @@ from cortune.errors import CortuneError
 from cortune.lock import hold
 from cortune.project import Project
 from cortune.stages import STAGES
+from cortune.starter import launch
 from cortune.versions import canonical_json
+
+FEW = 5
+"""For fewer jobs it does not pay to launch a process that starts them."""
 
 
 class Planning:
@@ -61,6 +65,11 @@ class Planning:
             and not workflow.dryrun
             and not workflow.touch
         )
+
+    @property
+    def _runs_jobs_here(self) -> bool:
+        """Whether jobs run on this machine, not on a cluster's."""
+        return self._executes and bool(self._workflow.executor_plugin.common_settings.local_exec)
 
     def _seen(self) -> dict[str, Any] | None:
         """Return what the process that plans saw of the raw data."""
@@ -117,6 +126,8 @@ class Planning:
         # Where there is no room for it, processes of jobs look for themselves.
         with contextlib.suppress(CortuneError):
             write_json(self.plan, {"seen": project.seen, "versions": versions})
+        if self._runs_jobs_here and len(list(self._workflow.dag.needrun_jobs())) >= FEW:
+            launch()
 
     def finish(self) -> None:
         """Say where the report is, or refuse to end well if what was asked for is not whole.

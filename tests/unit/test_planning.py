@@ -20,9 +20,14 @@ from cortune.stages import STAGES
 CONFIGURED = Config.from_mapping(CONFIG)
 
 
-def workflow(*, main=True, executor: object = "local", dryrun=False, touch=False):
+LOCAL = SimpleNamespace(common_settings=SimpleNamespace(local_exec=True))
+CLUSTER = SimpleNamespace(common_settings=SimpleNamespace(local_exec=False))
+
+
+def workflow(*, main=True, executor: object = LOCAL, dryrun=False, touch=False, jobs=1):
     return SimpleNamespace(
         is_main_process=main,
+        dag=SimpleNamespace(needrun_jobs=lambda: iter(range(jobs))),
         executor_plugin=executor,
         dryrun=dryrun,
         touch=touch,
@@ -67,6 +72,20 @@ def test_jobs_see_what_the_process_that_planned_saw(tmp_path, held):
     job = Planning(CONFIGURED, workflow(main=False), results)
     assert job.plan == main.plan and job.project.seen == main.project.seen
     assert job.everything() == main.everything()
+
+
+def test_many_jobs_on_this_machine_start_from_one_process(tmp_path, monkeypatch):
+    launched = []
+    monkeypatch.setattr(planning, "launch", lambda: launched.append(options))
+    options = {}
+    for options in (
+        {"jobs": 40},
+        {"jobs": 2},
+        {"jobs": 40, "executor": CLUSTER},
+        {"jobs": 40, "main": False},
+    ):
+        Planning(CONFIGURED, workflow(**options), str(tmp_path / "results")).start()
+    assert launched == [{"jobs": 40}]
 
 
 def test_a_job_whose_plan_is_gone_looks_itself(tmp_path):

@@ -71,5 +71,5 @@ def test_a_script_hands_over_to_its_stage_and_does_nothing_itself(repository):
     for path in (repository / "workflow" / "scripts").glob("*.py"):
         tree = ast.parse(path.read_text())
         body = [ast.unparse(node) for node in tree.body[1:]]
-        assert body == ["from cortune.jobs import run", "run(snakemake)"], path.name
+        assert body == ["from cortune.starter import run", "run(snakemake)"], path.name
         assert ast.get_docstring(tree), path.name

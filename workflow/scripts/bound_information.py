@@ -1,5 +1,5 @@
 """Bound the information of all tuned networks."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

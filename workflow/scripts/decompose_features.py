@@ -1,5 +1,5 @@
 """Decompose the Gram matrices of a network once for all ROIs of a subject."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Place all networks in one landscape."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

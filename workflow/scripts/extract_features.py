@@ -1,5 +1,5 @@
 """Run a network once over its subject's images."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Fit encoding models on growing numbers of images."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Map where networks of one method look."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Measure how alike the layers of a network and an ROI are."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

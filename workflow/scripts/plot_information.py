@@ -1,5 +1,5 @@
 """Draw the information bounds."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Read a hemisphere's responses from the raw layout."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Read the responses of a whole hemisphere from the raw layout."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

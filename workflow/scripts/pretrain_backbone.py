@@ -1,5 +1,5 @@
 """Train the backbone on labelled simulated scenes."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

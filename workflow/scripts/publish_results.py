@@ -1,5 +1,5 @@
 """Bring the last complete run to results/latest."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Assign a subject's images to tuning, validation and test."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,5 +1,5 @@
 """Set the published accuracies beside this run."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

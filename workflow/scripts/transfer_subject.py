@@ -1,5 +1,5 @@
 """Encode other subjects from the features of one's network."""
 
-from cortune.jobs import run
+from cortune.starter import run
 
 run(snakemake)  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,221 @@
+"""Jobs in copies of a process that has the libraries loaded already."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cortune import starter
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="copies are made on Linux only")
+
+STARTER = """
+import sys
+import cortune.jobs
+from cortune import starter
+from work import work
+cortune.jobs.run = work
+starter.FIRST = starter.THEN = ()
+starter.main(int(sys.argv[1]), sys.argv[2])
+"""
+JOB = """
+import sys
+import cortune.jobs
+from cortune import starter
+from work import work
+cortune.jobs.run = work
+starter.run({"how": sys.argv[1], "asked by": __import__("os").getpid()})
+"""
+WORK = '''
+"""A job that does what it is told, and says so."""
+import atexit, os, pathlib, signal, sys, time
+
+def work(task):
+    how, here = task["how"], os.getpid() == task["asked by"]
+    atexit.register(print, "put in order", flush=True)
+    pathlib.Path(f"pid-{how}").write_text(str(os.getpid()))
+    print("here" if here else "copy", os.getcwd(), os.environ.get("COLOUR"))
+    sys.stdout.flush()
+    if how == "fails":
+        sys.exit(3)
+    if how == "raises":
+        raise ValueError("what it says")
+    if how == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how in ("slow", "stopped"):
+        pathlib.Path(how).touch()
+        try:
+            time.sleep(2 if how == "slow" else 60)
+        except KeyboardInterrupt:
+            print("stopped", flush=True)
+            time.sleep(0.3)
+            sys.exit(130)
+        pathlib.Path("done").touch()
+'''
+
+
+class Running:
+    """A starter whose jobs do what they are told, and what Snakemake would start for a job."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.own = folder / "own"
+        self.own.mkdir()
+        (folder / "work.py").write_text(WORK)
+        self.environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.own / "starter"))
+            listener.listen()
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", STARTER, str(listener.fileno()), str(self.own)],
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                env=self.environment,
+            )
+        self.environment[starter.ADDRESS] = f"{self.own}/starter:{starter._ours()}"
+        self.environment["COLOUR"] = "green"
+
+    def job(self, how: str, **changes: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", JOB, how],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self.environment | changes,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def ended(self, how: str, **changes: str) -> tuple[int, str, str]:
+        process = self.job(how, **changes)
+        said, errors = process.communicate(timeout=60)
+        return process.returncode, said, errors
+
+    def begun(self, how: str) -> tuple[subprocess.Popen[str], int]:
+        """A job that is at work, and the process that does the work."""
+        process = self.job(how)
+        wait_for((self.folder / how).exists)
+        return process, int((self.folder / f"pid-{how}").read_text())
+
+
+@pytest.fixture
+def running(tmp_path):
+    found = Running(tmp_path)
+    yield found
+    found.process.kill()
+    found.process.communicate()
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def is_gone(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def test_a_copy_does_the_job_in_the_place_of_who_asked(running):
+    at_work = f"copy {running.folder} green\n"
+    assert running.ended("ends") == (0, f"{at_work}put in order\n", "")
+    assert running.ended("fails") == (3, f"{at_work}put in order\n", "")
+    status, _, errors = running.ended("raises")
+    assert status == 1 and errors.endswith("ValueError: what it says\n")
+    status, said, _ = running.ended("killed")
+    assert (status, said) == (-signal.SIGKILL, at_work)
+
+
+def test_a_job_without_a_starter_does_the_work_itself(running):
+    at_work = f"here {running.folder} green\n"
+    for address in ("", "/nowhere/starter:" + starter._ours(), f"{running.own}/starter:/other"):
+        _, said, _ = running.ended("ends", **{starter.ADDRESS: address})
+        assert said.startswith(at_work), address
+
+
+def test_ctrl_c_reaches_a_copy_once(running):
+    process, _ = running.begun("stopped")
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and errors == ""
+    assert said.endswith("stopped\nput in order\n")
+
+
+def test_a_copy_dies_with_who_waits_for_it_and_with_the_starter(running):
+    process, copy = running.begun("stopped")
+    process.kill()
+    process.communicate()
+    wait_for(lambda: is_gone(copy))
+    (running.folder / "stopped").unlink()
+    process, copy = running.begun("stopped")
+    running.process.kill()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and "run the same command again" in errors
+    wait_for(lambda: is_gone(copy))
+
+
+def test_a_starter_that_is_left_alone_ends_after_its_jobs(running):
+    process, _ = running.begun("slow")
+    running.process.stdin.close()
+    process.communicate(timeout=30)
+    assert process.returncode == 0 and (running.folder / "done").exists()
+    assert running.process.wait(30) == 0 and not running.own.exists()
+    assert running.ended("ends")[1].startswith("here")
+
+
+def test_a_copy_is_named_after_who_waits_for_it_and_measured_with_it(running):
+    process, copy = running.begun("stopped")
+    assert Path(f"/proc/{copy}/comm").read_text() == f"for {process.pid}\n"
+    measure = (
+        "import sys; from snakemake import benchmark; from cortune import starter\n"
+        "starter._measure_copies(int(sys.argv[1]))\n"
+        "timer = benchmark.BenchmarkTimer(int(sys.argv[2]), benchmark.BenchmarkRecord(), 30)\n"
+        "print(*(process.pid for process in timer.main.children(recursive=True)))\n"
+    )
+    command = [sys.executable, "-c", measure, str(running.process.pid), str(process.pid)]
+    assert subprocess.check_output(command, text=True).split() == [str(copy)]
+    process.kill()
+    process.communicate()
+
+
+def test_the_starter_loads_what_it_says(tmp_path):
+    names = [*starter.FIRST, *starter.THEN]
+    load = "import sys; [__import__(name) for name in sys.argv[1:]]; import torch\n"
+    # A copy could not use a GPU that was in use before it was made.
+    load += "assert not torch.cuda.is_initialized()\nimport threading\n"
+    load += "assert threading.active_count() == 1"
+    subprocess.run([sys.executable, "-c", load, *names], check=True)
+
+
+def test_a_starter_is_launched_once_and_ends_with_who_launched_it(tmp_path):
+    program = (
+        "import os; from cortune import starter\n"
+        "starter.launch(); first = os.environ[starter.ADDRESS]\n"
+        "starter.launch(); assert os.environ[starter.ADDRESS] == first\n"
+        "print(first.partition(':')[0])"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    environment.pop(starter.ADDRESS, None)
+    command = [sys.executable, "-c", program]
+    path = subprocess.check_output(command, text=True, env=environment).strip()
+    assert path.startswith(str(tmp_path))
+    wait_for(lambda: list(tmp_path.iterdir()) == [])
+    # Where its socket cannot be, none is launched: names of sockets are short.
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment | {"TMPDIR": str(long)}
+    )
+    assert "KeyError" in done.stderr and list(long.iterdir()) == []
