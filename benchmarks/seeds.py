@@ -126,11 +126,23 @@ def table(runs: dict[str, dict[str, list[float]]]) -> str:
     return "\n".join(lines)
 
 
+def spread(values: pd.Series, digits: int = 3) -> str:
+    """Return the mean over runs, then the least and the most."""
+    mean, low, high = (f"{v:.{digits}f}" for v in (values.mean(), values.min(), values.max()))
+    return f"{mean} ({low} to {high})"
+
+
+def apart(values: pd.Series) -> str:
+    """Return a mean difference with its 95 % t interval over runs, and how many are above 0."""
+    mean, half = values.mean(), values.sem() * stats.t.ppf(0.975, len(values) - 1)
+    above = f"{(values > 0).sum()} of {len(values)}"
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}], {above}"
+
+
 def by_method(folders: list[Path]) -> str:
     """Return tables of accuracy, of differences, of transfer to NOD, and of probes, over runs.
 
-    Cells are means over runs of means over subjects and hemispheres, then the least and the most;
-    differences come with a 95 % t interval over runs.
+    Values are means over subjects and hemispheres.
     """
     runs = range(len(folders))
 
@@ -138,28 +150,18 @@ def by_method(folders: list[Path]) -> str:
         each = [read(folder, name, table).groupby(by)[value].mean() for folder in folders]
         return pd.concat(each, axis="columns", keys=runs)
 
-    def cell(values: pd.Series, digits: int = 3) -> str:
-        mean, low, high = (f"{v:.{digits}f}" for v in (values.mean(), values.min(), values.max()))
-        return f"{mean} ({low} to {high})"
-
     r = tables("tabulate_encoding", "encoding", "r_mean", ["roi", "method"])
     rois = list(r.index.unique("roi"))
     lines = [f"| method | {' | '.join(rois)} | NOD | probe |", "| --- " * (len(rois) + 3) + "|"]
     nod = tables("tabulate_transfer", "datasets", "r_diff_mean", ["method"])
     probe = tables("tabulate_probes", "table", "accuracy", ["method"])
     for method in r.index.unique("method"):
-        cells = [cell(r.loc[roi, method]) for roi in rois]
-        cells.append(cell(nod.loc[method]) if method in nod.index else "")
-        lines.append(f"| `{method}` | {' | '.join([*cells, cell(probe.loc[method], 2)])} |")
+        cells = [spread(r.loc[roi, method]) for roi in rois]
+        cells.append(spread(nod.loc[method]) if method in nod.index else "")
+        lines.append(f"| `{method}` | {' | '.join([*cells, spread(probe.loc[method], 2)])} |")
     lines += ["", f"| difference | {' | '.join(rois)} |", "| --- " * (len(rois) + 1) + "|"]
     for one, other in PAIRS:
-        cells = []
-        for roi in rois:
-            apart = r.loc[roi, one] - r.loc[roi, other]
-            half = apart.sem() * stats.t.ppf(0.975, len(folders) - 1)
-            above = f"{(apart > 0).sum()} of {len(folders)}"
-            mean = apart.mean()
-            cells.append(f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}], {above}")
+        cells = [apart(r.loc[roi, one] - r.loc[roi, other]) for roi in rois]
         lines.append(f"| {one} − {other} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

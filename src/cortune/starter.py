@@ -20,6 +20,7 @@ import importlib
 import multiprocessing
 import os
 import pickle
+import pkgutil
 import selectors
 import shutil
 import signal
@@ -50,7 +51,8 @@ THEN = (
     "matplotlib.figure",
     "captum.attr",
 )
-"""What is loaded while jobs are at work."""
+"""What is loaded while jobs are at work, after all of Cortune: a run is of one code, which may be
+changed meanwhile."""
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl.h
 _INTEGER = 4  # bytes of a status
 _FORK = multiprocessing.get_context("fork")
@@ -105,8 +107,8 @@ def run(snakemake: Any) -> None:
     """
     path, _, whose = os.environ.get(ADDRESS, "").partition(":")
     with socket.socket(socket.AF_UNIX) as starter:
-        if whose == _ours() and _connects(starter, path):
-            _follow(starter, snakemake)
+        if whose == _ours() and _asked(starter, path, snakemake):
+            _follow(starter)
     from cortune.jobs import run as run_here
 
     run_here(snakemake)
@@ -117,24 +119,26 @@ def _ours() -> str:
     return f"{sys.prefix}:{__file__}"
 
 
-def _connects(starter: socket.socket, path: str) -> bool:
-    with contextlib.suppress(OSError):
-        starter.connect(path)
-        return True
-    return False
-
-
-def _follow(starter: socket.socket, snakemake: Any) -> NoReturn:
-    """Have a job done by a copy of the starter, pass Ctrl-C on to it, and end as it ends."""
+def _asked(starter: socket.socket, path: str, snakemake: Any) -> bool:
+    """Ask the starter to have a job done; return whether there is one."""
     heeds = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-    if heeds:
-        signal.signal(signal.SIGINT, lambda number, _: starter.send(bytes([number])))
     with tempfile.TemporaryFile() as task:
         # In two parts: what the second is made of is found by the path in the first.
         for part in ((Path.cwd(), dict(os.environ), sys.path, heeds), snakemake):
             pickle.dump(part, task)
         task.seek(0)
+        try:
+            starter.connect(path)
+        except OSError:
+            return False
         socket.send_fds(starter, [str(os.getpid()).encode()], [0, 1, 2, task.fileno()])
+    if heeds:
+        signal.signal(signal.SIGINT, lambda number, _: starter.send(bytes([number])))
+    return True
+
+
+def _follow(starter: socket.socket) -> NoReturn:
+    """Wait for the copy that does the job, and end as it ends."""
     status = starter.recv(_INTEGER)
     if not status:
         sys.exit("ERROR the process that starts jobs has ended; run the same command again")
@@ -157,7 +161,8 @@ def main(listener: int, folder: str) -> None:
     folder : str
         Where the socket lies; is removed at the end.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Copies inherit that it waits, and take it when they can.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     for name in FIRST:
         importlib.import_module(name)
     _Starter(socket.socket(fileno=listener)).serve()
@@ -165,12 +170,20 @@ def main(listener: int, folder: str) -> None:
     os._exit(0)  # at once: there is nothing to put in order
 
 
+def _modules() -> list[str]:
+    """Return the names of Cortune's modules."""
+    import cortune
+
+    found = (module.name for module in pkgutil.walk_packages(cortune.__path__, "cortune."))
+    return [name for name in found if not name.endswith("__main__")]
+
+
 class _Starter:
     """Makes copies of this process, and watches over them."""
 
     def __init__(self, door: socket.socket) -> None:
         self._door = door
-        self._later = list(THEN)
+        self._later = [*_modules(), *THEN]
         self._copies: dict[ForkProcess, socket.socket] = {}  # and who waits for them
         self._events = selectors.DefaultSelector()
 
@@ -253,12 +266,14 @@ def _do_the_job(
         os.environ.clear()
         os.environ.update(environment)
         snakemake = pickle.load(parts)
-    if heeds:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    from cortune.jobs import run
+    signal.signal(signal.SIGINT, signal.default_int_handler if heeds else signal.SIG_IGN)
+    from cortune.jobs import INTERRUPTED, run
 
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         run(snakemake)
+    except KeyboardInterrupt:  # before it could say so
+        sys.exit(INTERRUPTED)
     finally:
         # Before the end at once of a copy: to free all that was loaded takes half a second.
         atexit._run_exitfuncs()

@@ -23,15 +23,18 @@ import cortune.jobs
 from cortune import starter
 from work import work
 cortune.jobs.run = work
-starter.FIRST = starter.THEN = ()
+starter.FIRST, starter._modules, starter.THEN = (), list, ()
 starter.main(int(sys.argv[1]), sys.argv[2])
 """
 JOB = """
 import sys
+from pathlib import Path
 import cortune.jobs
 from cortune import starter
 from work import work
 cortune.jobs.run = work
+follow = starter._follow
+starter._follow = lambda connection: (Path("asked").touch(), follow(connection))
 starter.run({"how": sys.argv[1], "asked by": __import__("os").getpid()})
 """
 WORK = '''
@@ -153,6 +156,17 @@ def test_ctrl_c_reaches_a_copy_once(running):
     assert said.endswith("stopped\nput in order\n")
 
 
+def test_ctrl_c_is_not_lost_on_a_copy_that_is_yet_to_be_made(running):
+    running.process.send_signal(signal.SIGSTOP)
+    process = running.job("stopped")
+    wait_for((running.folder / "asked").exists)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    running.process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
 def test_a_copy_dies_with_who_waits_for_it_and_with_the_starter(running):
     process, copy = running.begun("stopped")
     process.kill()
@@ -191,7 +205,8 @@ def test_a_copy_is_named_after_who_waits_for_it_and_measured_with_it(running):
 
 
 def test_the_starter_loads_what_it_says(tmp_path):
-    names = [*starter.FIRST, *starter.THEN]
+    names = [*starter.FIRST, *starter._modules(), *starter.THEN]
+    assert "cortune.tuning.loop" in names
     load = "import sys; [__import__(name) for name in sys.argv[1:]]; import torch\n"
     # A copy could not use a GPU that was in use before it was made.
     load += "assert not torch.cuda.is_initialized()\nimport threading\n"
