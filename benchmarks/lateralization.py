@@ -1,8 +1,10 @@
 """``config/lateralization.yaml`` over seeds: which side tuned networks look to.
 
-``python benchmarks/lateralization.py FOLDER`` runs what its saliency needs, for every seed in a
-folder of its own (stopped, it goes on where it was), and prints, for each region, the laterality
-index of networks of the left hemisphere less that of those of the right, subject by subject.
+``python benchmarks/lateralization.py FOLDER`` runs what its saliency needs, and its accuracies, for
+every seed in a folder of its own (stopped, it goes on where it was), and prints, for each region,
+the laterality index of networks of the left hemisphere less that of those of the right: its mean
+over subjects with its interval, and the least and the most of a subject. ``--mirrored`` is its
+control: every picture is mirrored, so that every sign must turn.
 """
 
 from __future__ import annotations
@@ -11,9 +13,34 @@ import argparse
 from pathlib import Path
 
 import yaml
-from seeds import REPOSITORY, run, sides
+from seeds import REPOSITORY, read, run, sides
 
 TABLE = "tabulate_lateralization"
+
+
+def row(folder: Path, rois: list[str]) -> list[str]:
+    """Return the cells of a finished run."""
+    found = sides(folder)
+    tests = read(folder, TABLE, "tests")
+    tests = tests[tests["level"] == "roi"].set_index("group")
+    cells = [
+        f"{tests.loc[roi, 'li_diff_mean']:+.3f} [{tests.loc[roi, 'ci_low']:+.3f}, "
+        f"{tests.loc[roi, 'ci_high']:+.3f}] ({found[roi].min():+.3f} to {found[roi].max():+.3f})"
+        for roi in rois
+    ]
+    networks = read(folder, TABLE, "table").set_index("method")
+    r = read(folder, "tabulate_encoding", "encoding").pivot_table(
+        "r_mean", ["subject", "hemisphere", "roi"], "method"
+    )
+    gain = r["contrastive"] - r["untuned"]
+    accuracy = read(folder, "tabulate_probes", "table").groupby("method")["accuracy"].mean()
+    return [
+        *cells,
+        f"{networks.loc['untuned', 'li_mean']:+.3f}",
+        f"{networks.loc['contrastive', 'r_randomised'].mean():.2f}",
+        f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})",
+        f"{accuracy['untuned']:.2f} to {accuracy['contrastive']:.2f}",
+    ]
 
 
 def main() -> None:
@@ -22,22 +49,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--rois", nargs="+", help="these of its regions only")
+    parser.add_argument("--mirrored", action="store_true")
     arguments = parser.parse_args()
     config = yaml.safe_load((REPOSITORY / "config" / "lateralization.yaml").read_text())
-    config["datasets"]["nsd"]["rois"] = arguments.rois or config["datasets"]["nsd"]["rois"]
-    rows = []
+    nsd = config["datasets"]["nsd"]
+    rois = nsd["rois"] = arguments.rois or nsd["rois"]
+    nsd["simulate"]["mirrored"] = arguments.mirrored
+    heads = ["seed", *rois, "untuned", "randomised", "r, gain", "probe"]
+    print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|", flush=True)
     for seed in arguments.seeds:
-        folder = arguments.folder.resolve() / f"seed-{seed}"
-        run(folder, {**config, "seed": seed}, [TABLE])
-        found = sides(folder)
-        if not rows:
-            rows = [f"| seed | {' | '.join(found)} |", "| --- " * (found.shape[1] + 1) + "|"]
-        cells = [
-            f"{values.mean():+.3f}: {' '.join(f'{value:+.3f}' for value in values)}"
-            for _, values in found.items()
-        ]
-        rows.append(f"| {seed} | {' | '.join(cells)} |")
-        print("\n".join(rows), flush=True)
+        folder = arguments.folder.resolve() / f"seed-{seed}{'_mirrored' * arguments.mirrored}"
+        run(folder, {**config, "seed": seed}, [TABLE, "tabulate_encoding", "tabulate_probes"])
+        print(f"| {' | '.join([str(seed), *row(folder, rois)])} |", flush=True)
 
 
 if __name__ == "__main__":
