@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint envs/constraints.txt
+# What pip would do on one core.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 
 .PHONY: demo test test-all test-long test-slurm bench seeds docs screenshots lint format clean-venv
@@ -56,14 +58,17 @@ format: $(VENV)/installed-test
 $(VENV)/installed: pyproject.toml envs/constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	$(COMPILE)
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) --editable '.[test,docs]'
+	$(COMPILE)
 	touch $@
 
 $(VENV)/installed-slurm: $(VENV)/installed-test
 	$(PIP) --editable '.[test,docs,slurm]'
+	$(COMPILE)
 	touch $@
 
 clean-venv:

@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cortune.config import Config
+from cortune.project import Project
+
 pytestmark = pytest.mark.workflow
 CONFIG = {
     "datasets": {
@@ -42,10 +45,11 @@ CONFIG = {
 }
 
 
-def encoding_of(workspace, config, name):
+def encoding_of(workspace, config, name, *arguments):
     path = workspace.write_config(config, f"{name}.yaml")
-    workspace.run(path)
-    table = pd.read_csv(workspace.folder / "results" / "latest" / "tables" / "encoding.csv")
+    workspace.run(path, *arguments)
+    file = Project(Config.from_mapping(config)).path("tabulate_encoding", "encoding")
+    table = pd.read_csv(workspace.folder / file)
     return path, table.set_index(["subject", "hemisphere", "roi", "method", "protocol"])
 
 
@@ -61,7 +65,7 @@ def test_raw_sessions_end_in_the_table_of_the_prepared_layout(workspace):
     config = copy.deepcopy(CONFIG)
     # Images are then known by their COCO id, as in the raw tree, and split alike.
     config["datasets"]["nsd"] |= {"layout": "algonauts2023", "stim_info": str(info)}
-    _, prepared = encoding_of(workspace, config, "prepared")
+    _, prepared = encoding_of(workspace, config, "prepared", "--until", "tabulate_encoding")
     assert list(raw.index) == list(prepared.index)
     assert (raw["layer"] == prepared["layer"]).all()
     for column in ("r_mean", "r_ci_low", "r_ci_high", "ceiling_r_mean"):

@@ -558,7 +558,12 @@ def _responses(case: Case) -> list[str]:
     return [path for path in case.outputs() if "prepare_responses" in path and "hemi-lh" in path]
 
 
-def test_the_latest_run_is_the_one_asked_for(case):
+@pytest.mark.parametrize(
+    "sets",
+    [(SUBSETS[0], CODE[1]), pytest.param(SUBSETS[1:], marks=pytest.mark.long)],
+    ids=["some", "others"],
+)
+def test_the_latest_run_is_the_one_asked_for(case, sets):
     """A, B, A under each set of triggers: in place at once, and never by a dry run."""
     latest = case.folder / "results/latest"
     first = snapshot(latest)
@@ -566,7 +571,7 @@ def test_the_latest_run_is_the_one_asked_for(case):
     case.run(case.config)
     second = snapshot(latest)
     assert second != first
-    for triggers in (*SUBSETS, CODE[1]):
+    for triggers in sets:
         for wanted, value in ((first, 0.05), (second, 0.2)):
             before = snapshot(latest)
             case.configured(encoding__min_noise_ceiling=value)

@@ -7,6 +7,7 @@ import csv
 import pytest
 from tiny import TINY
 
+from cortune.address import Address
 from cortune.config import Config
 from cortune.project import Project
 from cortune.starter import ADDRESS
@@ -16,9 +17,10 @@ pytestmark = pytest.mark.workflow
 
 def test_jobs_compute_the_same_by_themselves(workspace, tiny, monkeypatch):
     monkeypatch.setenv(ADDRESS, "")
-    workspace.run(workspace.write_config(TINY), "--until", "tabulate_encoding")
-    table = Project(Config.from_mapping(TINY)).path("tabulate_encoding", "encoding")
-    assert (workspace.folder / table).read_bytes() == (tiny.folder / table).read_bytes()
+    address = Address("nsd", "subj01", "lh", "V1v", "contrastive", "0")
+    file = Project(Config.from_mapping(TINY)).path("encode_roi", "encoding", address)
+    workspace.run(workspace.write_config(TINY), file)
+    assert (workspace.folder / file).read_bytes() == (tiny.folder / file).read_bytes()
 
 
 def test_benchmarks_are_of_what_does_the_work(tiny):
