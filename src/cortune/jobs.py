@@ -352,7 +352,7 @@ def _limit_threads(threads: int) -> None:
     threadpool_limits(threads)
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)
-    if "torch" in sys.modules:
+    if "torch" in sys.modules:  # by the starter, whose environment it has read
         sys.modules["torch"].set_num_threads(threads)
     # Threads soon sleep while they wait for each other: spinning on, as is the default of GNU's
     # OpenMP, takes ten times as long where other jobs want the processor.

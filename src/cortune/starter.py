@@ -139,7 +139,9 @@ def _asked(starter: socket.socket, path: str, snakemake: Any) -> bool:
 
 def _follow(starter: socket.socket) -> NoReturn:
     """Wait for the copy that does the job, and end as it ends."""
-    status = starter.recv(_INTEGER)
+    status = b""
+    with contextlib.suppress(ConnectionResetError):  # it has not even read what was asked
+        status = starter.recv(_INTEGER)
     if not status:
         sys.exit("ERROR the process that starts jobs has ended; run the same command again")
     code = int.from_bytes(status, "little", signed=True)
@@ -198,7 +200,8 @@ class _Starter:
                 with contextlib.suppress(Exception):
                     importlib.import_module(self._later.pop(0))
             for key, _ in ready:
-                if key.fd in self._events.get_map():
+                # One that went before may have ended this one; its number may be another's now.
+                if self._events.get_map().get(key.fd) is key:
                     key.data()
 
     def _left_alone(self) -> None:

@@ -180,6 +180,32 @@ def test_a_copy_dies_with_who_waits_for_it_and_with_the_starter(running):
     wait_for(lambda: is_gone(copy))
 
 
+def test_a_starter_that_ends_before_it_has_looked_is_named(running):
+    running.process.send_signal(signal.SIGSTOP)
+    process = running.job("ends")
+    wait_for((running.folder / "asked").exists)
+    running.process.kill()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1 and "run the same command again" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_job_and_who_waits_for_it_may_end_as_another_comes(running):
+    process, copy = running.begun("stopped")
+    (running.folder / "asked").unlink()
+    running.process.send_signal(signal.SIGSTOP)
+    os.kill(copy, signal.SIGKILL)
+    wait_for(lambda: is_gone(copy))
+    other = running.job("ends")
+    wait_for((running.folder / "asked").exists)
+    process.kill()
+    process.communicate()
+    running.process.send_signal(signal.SIGCONT)
+    said, _ = other.communicate(timeout=30)
+    assert other.returncode == 0 and said.startswith("copy")
+    assert running.ended("ends")[1].startswith("copy")
+
+
 def test_a_starter_that_is_left_alone_ends_after_its_jobs(running):
     process, _ = running.begun("slow")
     running.process.stdin.close()
@@ -204,7 +230,7 @@ def test_a_copy_is_named_after_who_waits_for_it_and_measured_with_it(running):
     process.communicate()
 
 
-def test_the_starter_loads_what_it_says(tmp_path):
+def test_the_starter_loads_what_it_says():
     names = [*starter.FIRST, *starter._modules(), *starter.THEN]
     assert "cortune.tuning.loop" in names
     load = "import sys; [__import__(name) for name in sys.argv[1:]]; import torch\n"
