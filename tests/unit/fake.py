@@ -1,4 +1,4 @@
-"""What Snakemake puts into a script, for a job that no run of Snakemake asked for."""
+"""What Snakemake puts into a script, and its workflow, where no run of Snakemake is."""
 
 from __future__ import annotations
 
@@ -67,3 +67,20 @@ def run_encoding(results: str, log: str, main: Callable[[Any], None]) -> None:
     project = Project(Config.from_mapping(CONFIG), results)
     STAGES["encode_roi"] = replace(STAGES["encode_roi"], run=main)
     jobs.run(snakemake_of(project, "encode_roi", UNIT, log))
+
+
+LOCAL = SimpleNamespace(common_settings=SimpleNamespace(local_exec=True))
+CLUSTER = SimpleNamespace(common_settings=SimpleNamespace(local_exec=False))
+
+
+def workflow(*, main=True, executor: object = LOCAL, dryrun=False, touch=False, jobs=1):
+    """What Snakemake knows of the workflow, of which so many jobs are to run."""
+    return SimpleNamespace(
+        is_main_process=main,
+        dag=SimpleNamespace(needrun_jobs=lambda: iter(range(jobs))),
+        executor_plugin=executor,
+        dryrun=dryrun,
+        touch=touch,
+        dag_settings=SimpleNamespace(until=None, omit_from=None, batch=None),
+        storage_settings=SimpleNamespace(default_storage_provider=None),
+    )

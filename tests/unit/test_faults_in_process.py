@@ -17,6 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake import workflow
 from in_process import (
     JobFailed,
     changes,
@@ -315,12 +316,9 @@ def real(space) -> tuple[Path, Config]:
     return space, Config.from_mapping(mapping)
 
 
-MAIN = SimpleNamespace(is_main_process=True, executor_plugin=object(), dryrun=False, touch=False)
-
-
 def plan(config: Config) -> list[str]:
     """Plan as the main process of Snakemake does; return what a complete run leaves."""
-    planning = Planning(config, MAIN)
+    planning = Planning(config, workflow())
     wanted = planning.everything()
     planning.start()
     return wanted

@@ -6,10 +6,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from fake import CONFIG
+from fake import CLUSTER, CONFIG, workflow
 
 from cortune import planning
 from cortune.config import Config
@@ -18,22 +17,6 @@ from cortune.planning import Planning, timeless
 from cortune.stages import STAGES
 
 CONFIGURED = Config.from_mapping(CONFIG)
-
-
-LOCAL = SimpleNamespace(common_settings=SimpleNamespace(local_exec=True))
-CLUSTER = SimpleNamespace(common_settings=SimpleNamespace(local_exec=False))
-
-
-def workflow(*, main=True, executor: object = LOCAL, dryrun=False, touch=False, jobs=1):
-    return SimpleNamespace(
-        is_main_process=main,
-        dag=SimpleNamespace(needrun_jobs=lambda: iter(range(jobs))),
-        executor_plugin=executor,
-        dryrun=dryrun,
-        touch=touch,
-        dag_settings=SimpleNamespace(until=None, omit_from=None, batch=None),
-        storage_settings=SimpleNamespace(default_storage_provider=None),
-    )
 
 
 @pytest.fixture(autouse=True)
