@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import math
 import subprocess
@@ -21,7 +22,7 @@ from cortune.config import Contrastive, ContrastivePlus, Pretrain
 from cortune.data.units import ImageSet, UnitData
 from cortune.errors import CortuneError, InputError
 from cortune.networks.backbones import Origin, build_backbone, set_origin
-from cortune.networks.device import choose_runtime
+from cortune.networks.device import Runtime, choose_runtime
 from cortune.networks.families import Preprocessing
 from cortune.networks.store import load_network, save_network
 from cortune.report.tuning_figures import training_curves
@@ -410,6 +411,43 @@ def test_bfloat16_tunes_as_well(tmp_path, unit, backbone):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] - 0.3
     saved = load_network(tmp_path / "network.safetensors").backbone
     assert {p.dtype for p in saved.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (torch.nn.Conv2d(3, 8, 5, stride=2, padding=2), (16, 3, 32, 32)),
+        (torch.nn.Conv2d(8, 8, 3, groups=2, bias=False), (16, 8, 9, 9)),
+        (torch.nn.Linear(300, 40), (16, 300)),
+        (torch.nn.Linear(300, 40, bias=False), (16, 7, 300)),
+        (lambda x: x @ x.detach().mT, (16, 20, 30)),
+    ],
+)
+def test_bfloat16_is_that_of_a_processor_that_has_it(layer, shape):
+    """Against float64, of the same factors and gradients: only the results are rounded."""
+    torch.manual_seed(0)
+    runtime = Runtime(torch.device("cpu"), bfloat16=True, native=False)
+    weights = list(layer.parameters()) if isinstance(layer, torch.nn.Module) else []
+    for factor in (x := torch.randn(shape), *weights):
+        factor.data = factor.data.bfloat16().float()
+        factor.requires_grad_()
+    with runtime.autocast():
+        y = layer(x)
+    upstream = torch.randn_like(y)
+    with runtime.products():
+        found = [y, *torch.autograd.grad(y, [x, *weights], upstream)]
+    assert y.dtype == torch.bfloat16
+
+    exact = copy.deepcopy(layer).double() if weights else layer
+    inputs = [x.detach().double().requires_grad_(), *(exact.parameters() if weights else ())]
+    y = exact(inputs[0])
+    for rounded, one in zip(
+        found, [y, *torch.autograd.grad(y, inputs, upstream.double())], strict=True
+    ):
+        assert torch.allclose(
+            rounded.double(), one, rtol=2**-8, atol=1e-5 * float(one.detach().abs().max())
+        )
+        assert (rounded != one).any()
 
 
 def test_asking_for_a_missing_gpu_is_refused():

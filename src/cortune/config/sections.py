@@ -249,7 +249,8 @@ class Tuning(Section):
     """Smaller ROIs are skipped, and said so in `skipped.csv`."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of forward and backward passes. `auto` is bfloat16 where the device multiplies it
-    natively and float32 elsewhere; weights, losses and features are float32 always."""
+    natively and float32 elsewhere, where `bfloat16` rounds the factors and multiplies in float32,
+    to compare with a device that has it. Weights, losses and features are float32 always."""
     pooled_order: Literal["interleaved", "sequential"] = "interleaved"
     """Order of the subjects in an epoch of pooled methods: by turns at random, or one after the
     other, as in the paper's code."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,16 +24,34 @@ class Runtime:
     bfloat16 : bool
         Whether matrix products and convolutions are autocast to bfloat16. Parameters,
         losses and similarities stay float32.
+    native : bool
+        Whether the device multiplies bfloat16 itself.
     """
 
     device: torch.device
     bfloat16: bool
+    native: bool = True
 
-    def autocast(self) -> AbstractContextManager[None]:
-        """Return the autocast context for forward passes."""
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Be in the context for forward passes."""
         import torch
 
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)
+        kind = self.device.type
+        with self.products(), torch.autocast(kind, torch.bfloat16, enabled=self.bfloat16):
+            yield
+
+    def products(self) -> AbstractContextManager[object]:
+        """Return the context for backward passes: of how products of bfloat16 are computed.
+
+        A device that does not multiply them itself (torch then takes ten times as long as for
+        float32) multiplies in float32 the same factors, and rounds the sums.
+        """
+        if self.native or not self.bfloat16:
+            return nullcontext()
+        from cortune.networks.rounded import ProductsInFloat32
+
+        return ProductsInFloat32()  # type: ignore[no-untyped-call]
 
     @property
     def array_device(self) -> str | None:
@@ -88,9 +107,8 @@ def choose_runtime(device: str = "auto", precision: str = "auto", *, threads: in
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     native = torch.cuda.is_bf16_supported(False) if device != "cpu" else _cpu_has_bfloat16()
-    return Runtime(
-        torch.device(device), precision == "bfloat16" or (precision == "auto" and native)
-    )
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and native)
+    return Runtime(torch.device(device), bfloat16, native)
 
 
 def _own_gpu() -> str:

@@ -162,7 +162,8 @@ def _step(
     with runtime.autocast():
         loss = objective(images, targets)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    with runtime.products():
+        loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.detach()
 
