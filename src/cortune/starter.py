@@ -21,10 +21,11 @@ import multiprocessing
 import os
 import pickle
 import pkgutil
+import secrets
 import selectors
-import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ THEN = (
 changed meanwhile."""
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl.h
 _INTEGER = 4  # bytes of a status
+_PEER = struct.Struct("3i")  # process, user and group: ucred of socket.h
 _FORK = multiprocessing.get_context("fork")
 _LIFELINE = 0  # standard input
 _lifelines: list[int] = []  # held open until this process ends, however it ends
@@ -68,32 +70,27 @@ def launch() -> None:
     """
     if sys.platform != "linux" or ADDRESS in os.environ:
         return
-    folder = tempfile.mkdtemp(prefix="cortune-")  # which nobody else may enter
-    path = str(Path(folder, "starter"))
+    name = f"cortune-{secrets.token_hex(8)}"
     with socket.socket(socket.AF_UNIX) as listener:
-        try:
-            listener.bind(path)
-        except OSError:  # the name of the temporary folder is too long
-            Path(folder).rmdir()
-            return
+        listener.bind(f"\0{name}")  # no file, so that nothing is left behind
         listener.listen(128)
         lifeline, held = os.pipe()
         _lifelines.append(held)
         process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(listener.fileno()), folder, *sys.path],
+            [sys.executable, "-c", _PROGRAM, str(listener.fileno()), *sys.path],
             stdin=lifeline,
             pass_fds=[listener.fileno()],
             # Read when OpenMP is loaded: see cortune.jobs.
             env={"GOMP_SPINCOUNT": "10000", **os.environ},
         )
         os.close(lifeline)
-    os.environ[ADDRESS] = f"{path}:{_ours()}"
+    os.environ[ADDRESS] = f"{name}:{_ours()}"
     _measure_copies(process.pid)
 
 
 _PROGRAM = (
-    "import sys; listener, folder, *sys.path = sys.argv[1:]; "
-    "from cortune.starter import main; main(int(listener), folder)"
+    "import sys; listener, *sys.path = sys.argv[1:]; "
+    "from cortune.starter import main; main(int(listener))"
 )
 
 
@@ -105,9 +102,9 @@ def run(snakemake: Any) -> None:
     snakemake : object
         The object that Snakemake puts into a script.
     """
-    path, _, whose = os.environ.get(ADDRESS, "").partition(":")
+    name, _, whose = os.environ.get(ADDRESS, "").partition(":")
     with socket.socket(socket.AF_UNIX) as starter:
-        if whose == _ours() and _asked(starter, path, snakemake):
+        if whose == _ours() and _asked(starter, name, snakemake):
             _follow(starter)
     from cortune.jobs import run as run_here
 
@@ -119,7 +116,13 @@ def _ours() -> str:
     return f"{sys.prefix}:{__file__}"
 
 
-def _asked(starter: socket.socket, path: str, snakemake: Any) -> bool:
+def _is_mine(other: socket.socket) -> bool:
+    """Return whether a process of this user is at the other end: anybody may find the name."""
+    peer = other.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    return bool(_PEER.unpack(peer)[1] == os.geteuid())
+
+
+def _asked(starter: socket.socket, name: str, snakemake: Any) -> bool:
     """Ask the starter to have a job done; return whether there is one."""
     heeds = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     with tempfile.TemporaryFile() as task:
@@ -128,8 +131,10 @@ def _asked(starter: socket.socket, path: str, snakemake: Any) -> bool:
             pickle.dump(part, task)
         task.seek(0)
         try:
-            starter.connect(path)
+            starter.connect(f"\0{name}")
         except OSError:
+            return False
+        if not _is_mine(starter):
             return False
         socket.send_fds(starter, [str(os.getpid()).encode()], [0, 1, 2, task.fileno()])
     if heeds:
@@ -152,7 +157,7 @@ def _follow(starter: socket.socket) -> NoReturn:
     sys.exit(code)
 
 
-def main(listener: int, folder: str) -> None:
+def main(listener: int) -> None:
     """Be the starter.
 
     Parameters
@@ -160,15 +165,12 @@ def main(listener: int, folder: str) -> None:
     listener : int
         Descriptor of the socket that jobs come to. Standard input ends with the process whose
         jobs they are.
-    folder : str
-        Where the socket lies; is removed at the end.
     """
     # Copies inherit that it waits, and take it when they can.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     for name in FIRST:
         importlib.import_module(name)
     _Starter(socket.socket(fileno=listener)).serve()
-    shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)  # at once: there is nothing to put in order
 
 
@@ -210,8 +212,10 @@ class _Starter:
 
     def _copy(self) -> None:
         connection = self._door.accept()[0]
-        client, descriptors, *_ = socket.recv_fds(connection, 32, 4)
-        if len(descriptors) < 4:  # killed while it asked
+        descriptors: list[int] = []
+        if _is_mine(connection):
+            client, descriptors, *_ = socket.recv_fds(connection, 32, 4)
+        if len(descriptors) < 4:  # not, or killed while it asked
             connection.close()
             return
         gc.freeze()  # what copies have in common they need not look through

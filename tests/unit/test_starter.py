@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from cortune import starter
 from work import work
 cortune.jobs.run = work
 starter.FIRST, starter._modules, starter.THEN = (), list, ()
-starter.main(int(sys.argv[1]), sys.argv[2])
+starter.main(int(sys.argv[1]))
 """
 JOB = """
 import sys
@@ -70,20 +71,19 @@ class Running:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.own = folder / "own"
-        self.own.mkdir()
+        self.name = f"cortune-of-{folder}"[-90:]
         (folder / "work.py").write_text(WORK)
         self.environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(self.own / "starter"))
+            listener.bind(f"\0{self.name}")
             listener.listen()
             self.process = subprocess.Popen(
-                [sys.executable, "-c", STARTER, str(listener.fileno()), str(self.own)],
+                [sys.executable, "-c", STARTER, str(listener.fileno())],
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
                 env=self.environment,
             )
-        self.environment[starter.ADDRESS] = f"{self.own}/starter:{starter._ours()}"
+        self.environment[starter.ADDRESS] = f"{self.name}:{starter._ours()}"
         self.environment["COLOUR"] = "green"
 
     def job(self, how: str, **changes: str) -> subprocess.Popen[str]:
@@ -143,7 +143,7 @@ def test_a_copy_does_the_job_in_the_place_of_who_asked(running):
 
 def test_a_job_without_a_starter_does_the_work_itself(running):
     at_work = f"here {running.folder} green\n"
-    for address in ("", "/nowhere/starter:" + starter._ours(), f"{running.own}/starter:/other"):
+    for address in ("", "of-nobody:" + starter._ours(), f"{running.name}:/other"):
         _, said, _ = running.ended("ends", **{starter.ADDRESS: address})
         assert said.startswith(at_work), address
 
@@ -211,7 +211,7 @@ def test_a_starter_that_is_left_alone_ends_after_its_jobs(running):
     running.process.stdin.close()
     process.communicate(timeout=30)
     assert process.returncode == 0 and (running.folder / "done").exists()
-    assert running.process.wait(30) == 0 and not running.own.exists()
+    assert running.process.wait(30) == 0
     assert running.ended("ends")[1].startswith("here")
 
 
@@ -242,21 +242,49 @@ def test_the_starter_loads_what_it_says():
 
 def test_a_starter_is_launched_once_and_ends_with_who_launched_it(tmp_path):
     program = (
-        "import os; from cortune import starter\n"
+        "import os, sys; from cortune import starter\n"
         "starter.launch(); first = os.environ[starter.ADDRESS]\n"
         "starter.launch(); assert os.environ[starter.ADDRESS] == first\n"
-        "print(first.partition(':')[0])"
+        "print(first.partition(':')[0], flush=True); sys.stdin.read()"
     )
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     environment.pop(starter.ADDRESS, None)
-    command = [sys.executable, "-c", program]
-    path = subprocess.check_output(command, text=True, env=environment).strip()
-    assert path.startswith(str(tmp_path))
-    wait_for(lambda: list(tmp_path.iterdir()) == [])
-    # Where its socket cannot be, none is launched: names of sockets are short.
-    long = tmp_path / ("x" * 100)
-    long.mkdir()
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment | {"TMPDIR": str(long)}
-    )
-    assert "KeyError" in done.stderr and list(long.iterdir()) == []
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True, env=environment
+    ) as launcher:
+        name = launcher.stdout.readline().strip()
+        assert is_heard(name) and list(tmp_path.iterdir()) == []
+        launcher.kill()
+    wait_for(lambda: not is_heard(name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_heard(name: str) -> bool:
+    return f"@{name}\n" in Path("/proc/net/unix").read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_starters_and_jobs_of_other_users_are_not_trusted(running):
+    nobody = 65534
+    with socket.socket(socket.AF_UNIX) as stranger, tempfile.TemporaryFile() as task:
+        os.seteuid(nobody)
+        try:
+            stranger.connect(f"\0{running.name}")
+        finally:
+            os.seteuid(0)
+        with contextlib.suppress(BrokenPipeError):
+            socket.send_fds(stranger, [b"1"], [0, 1, 2, task.fileno()])
+        with contextlib.suppress(ConnectionResetError):
+            assert stranger.recv(1) == b""
+    assert running.ended("ends")[1].startswith("copy")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0cortune-of-nobody")
+        os.seteuid(nobody)
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+        address = f"cortune-of-nobody:{starter._ours()}"
+        said = running.ended("ends", **{starter.ADDRESS: address})[1]
+    assert said.startswith("here")
