@@ -4,7 +4,7 @@
 every seed in a folder of its own (stopped, it goes on where it was), and prints, for each region,
 the laterality index of networks of the left hemisphere less that of those of the right: its mean
 over subjects with its interval, and the least and the most of a subject. ``--mirrored`` is its
-control: every picture is mirrored, so that every sign must turn.
+control: every picture is mirrored, so that every sign must turn; it is run for the index alone.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import yaml
 from seeds import REPOSITORY, read, run, sides
 
 TABLE = "tabulate_lateralization"
+MORE = ["tabulate_encoding", "tabulate_probes"]
 
 
-def row(folder: Path, rois: list[str]) -> list[str]:
+def row(folder: Path, rois: list[str], stages: list[str]) -> list[str]:
     """Return the cells of a finished run."""
     found = sides(folder)
     tests = read(folder, TABLE, "tests")
@@ -29,6 +30,12 @@ def row(folder: Path, rois: list[str]) -> list[str]:
         for roi in rois
     ]
     networks = read(folder, TABLE, "table").set_index("method")
+    cells += [
+        f"{networks.loc['untuned', 'li_mean']:+.3f}",
+        f"{networks.loc['contrastive', 'r_randomised'].mean():.2f}",
+    ]
+    if MORE[0] not in stages:
+        return cells
     r = read(folder, "tabulate_encoding", "encoding").pivot_table(
         "r_mean", ["subject", "hemisphere", "roi"], "method"
     )
@@ -36,8 +43,6 @@ def row(folder: Path, rois: list[str]) -> list[str]:
     accuracy = read(folder, "tabulate_probes", "table").groupby("method")["accuracy"].mean()
     return [
         *cells,
-        f"{networks.loc['untuned', 'li_mean']:+.3f}",
-        f"{networks.loc['contrastive', 'r_randomised'].mean():.2f}",
         f"{gain.mean():+.3f} ({gain.min():+.3f} to {gain.max():+.3f})",
         f"{accuracy['untuned']:.2f} to {accuracy['contrastive']:.2f}",
     ]
@@ -55,12 +60,13 @@ def main() -> None:
     nsd = config["datasets"]["nsd"]
     rois = nsd["rois"] = arguments.rois or nsd["rois"]
     nsd["simulate"]["mirrored"] = arguments.mirrored
-    heads = ["seed", *rois, "untuned", "randomised", "r, gain", "probe"]
+    stages = [TABLE] if arguments.mirrored else [TABLE, *MORE]
+    heads = ["seed", *rois, "untuned", "randomised", *["r, gain", "probe"][: len(stages) - 1]]
     print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|", flush=True)
     for seed in arguments.seeds:
         folder = arguments.folder.resolve() / f"seed-{seed}{'_mirrored' * arguments.mirrored}"
-        run(folder, {**config, "seed": seed}, [TABLE, "tabulate_encoding", "tabulate_probes"])
-        print(f"| {' | '.join([str(seed), *row(folder, rois)])} |", flush=True)
+        run(folder, {**config, "seed": seed}, stages)
+        print(f"| {' | '.join([str(seed), *row(folder, rois, stages)])} |", flush=True)
 
 
 if __name__ == "__main__":

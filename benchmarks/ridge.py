@@ -78,7 +78,7 @@ def cortune_r(problem: Problem, device: str | None = None):
     )
     eigenvalues, alphas = to_array(problem.eigenvalues, device), to_array(ALPHAS, device)
 
-    def block(targets: slice, factor: Factor | None) -> np.ndarray:
+    def block(targets: slice, factor: Factor) -> np.ndarray:
         turned, truth = rotate(axes, Y[:, targets]), standardise(Y_score[:, targets])
         return to_numpy(score_alphas(scores, eigenvalues, turned, truth, alphas, factor))
 
@@ -174,7 +174,7 @@ def measure(n_voxels: int, runs: int, against: Sequence[str]) -> list[dict]:
         faster = timing.median / ours.median if name == SLOW else ratio(timing, ours)
         rows.append((name, timing, faster))
     factor = norm_factor(problem.scores)
-    norms = len(ALPHAS) * sum(rows.size for _, rows in factor or ())
+    norms = len(ALPHAS) * sum(rows.size for _, rows in factor)
     flops = 2 * n_voxels * (N_COMPONENTS * (N_FIT + N_SCORE) + norms)
     rate = gemm_rate("float32")
     return [

@@ -322,7 +322,7 @@ class _Run(Generic[Name]):
         self,
         layer: int,
         models: Mapping[Images, Model],
-        factors: Mapping[Split, Factor | None],
+        factors: Mapping[Split, Factor],
         block: slice,
     ) -> None:
         """Fit and score every model for one block of targets, then choose for every plan."""

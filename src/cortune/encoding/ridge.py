@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from array_api_compat import array_namespace
 
 from cortune.arrays import Array
-from cortune.encoding.scores import pearson_r, varies
+from cortune.encoding.scores import varies
 
-_FACTOR_ROWS = 128
+_FACTOR_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,11 @@ Factor = list[tuple[int, Array]]
 """Blocks of rows of a matrix, each without the columns, so many, in which it is zero."""
 
 
-def norm_factor(scores: Array) -> Factor | None:
-    r"""Return the triangular R of scores :math:`S = QR`, for the norms of predictions.
+def norm_factor(scores: Array) -> Factor:
+    r"""Return what has the norms of predictions from scores: the scores, or their triangular R.
 
-    It takes fewer products, :math:`\|S w\| = \|R w\|`, where there are more images than
-    components; None where there are not.
+    R of :math:`S = QR` takes fewer products where there are more images than components:
+    :math:`\|S w\| = \|R w\|`.
 
     Parameters
     ----------
@@ -171,29 +171,24 @@ def norm_factor(scores: Array) -> Factor | None:
         From :func:`project`, less the mean of each column.
     """
     xp = array_namespace(scores)
-    k = scores.shape[1]
-    if scores.shape[0] <= k or k == 0:
-        return None
-    factor = xp.astype(xp.linalg.qr(xp.astype(scores, xp.float64))[1], scores.dtype)
+    n, k = scores.shape
+    triangular = n > k > 0
+    if triangular:
+        scores = xp.astype(xp.linalg.qr(xp.astype(scores, xp.float64))[1], scores.dtype)
     return [
-        (start, xp.astype(factor[start : start + _FACTOR_ROWS, start:], scores.dtype, copy=True))
-        for start in range(0, k, _FACTOR_ROWS)
+        (zeros, xp.astype(scores[start : start + _FACTOR_ROWS, zeros:], scores.dtype, copy=True))
+        for start in range(0, scores.shape[0], _FACTOR_ROWS)
+        for zeros in [start if triangular else 0]
     ]
 
 
 def score_alphas(
-    scores: Array,
-    eigenvalues: Array,
-    rotated: Array,
-    Y: Array,
-    alphas: Array,
-    factor: Factor | None = None,
+    scores: Array, eigenvalues: Array, rotated: Array, Y: Array, alphas: Array, factor: Factor
 ) -> Array:
     r"""Return Pearson r of every target's prediction, for every penalty.
 
-    With weights w of a target and penalty, :math:`r = y^\top S w / \|S w\|`. Given R of
-    S = QR, all numerators follow from one product, :math:`S^\top Y`, and each penalty takes half
-    of one more for its norms; else it takes one for its predictions.
+    With weights w of a target and penalty, :math:`r = y^\top S w / \|S w\|`. All numerators
+    follow from one product, :math:`S^\top Y`; norms take one for each penalty, or half of one.
 
     Parameters
     ----------
@@ -204,7 +199,7 @@ def score_alphas(
     Y : array of shape (n_images, n_targets)
         Held-out responses, standardised (:func:`cortune.encoding.scores.standardise`).
     alphas : array of shape (n_alphas,), float64
-    factor : Factor, optional
+    factor : Factor
         What :func:`norm_factor` returns of the scores.
 
     Returns
@@ -219,21 +214,15 @@ def score_alphas(
     norm = xp.sqrt(xp.sum(rotated * rotated, axis=0))
     rotated = rotated / xp.where(norm > 0, norm, 1.0)
     shrinkage = _shrinkage(eigenvalues, alphas)
-    shrinkage = xp.astype(shrinkage / xp.max(shrinkage, axis=0), rotated.dtype)
-
-    def weights(number: int) -> Array:
-        return shrinkage[:, number : number + 1] * rotated
-
-    numbers = range(alphas.shape[0])
-    if factor is None:
-        return xp.stack([pearson_r(Y, scores @ weights(number)) for number in numbers])
-    covariance = shrinkage.T @ ((scores.T @ Y) * rotated)
+    shrinkage = xp.astype(shrinkage / xp.max(shrinkage, axis=0), rotated.dtype).T
+    covariance = shrinkage @ ((scores.T @ Y) * rotated)
     square = xp.zeros_like(covariance)
-    for number in numbers:
-        weighted = weights(number)
-        for start, rows in factor:
-            part = rows @ weighted[start:, :]
-            square[number, :] += xp.sum(part * part, axis=0)
+    for zeros, rows in factor:
+        # Of all penalties at once: fewer, larger products, and nothing of the targets' size.
+        scaled = xp.reshape(shrinkage[:, None, zeros:] * rows, (-1, rows.shape[1]))
+        part = scaled @ rotated[zeros:, :]
+        part *= part
+        square += xp.sum(xp.reshape(part, (len(alphas), *rows.shape[:1], -1)), axis=1)
     return xp.clip(covariance / xp.sqrt(xp.where(square > 0, square, xp.nan)), -1.0, 1.0)
 
 
