@@ -18,13 +18,15 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "unit"))
 
-ROIS = {"V1v": 80, "hV4": 60, "PPA": 60}
+ROIS = ["V1v", "hV4", "PPA"]
 METHODS = ["untuned", "contrastive_plus", "joint", "joint_pooled", "pooled_mean"]
 TUNES = ("tune_network", "tune_pooled")
 
 
-def config(seed: int, methods: list[str], joint: dict[str, object]) -> dict[str, object]:
-    """Return the configuration of a run: two subjects, twelve units."""
+def config(
+    seed: int, methods: list[str], rois: list[str], joint: dict[str, object]
+) -> dict[str, object]:
+    """Return the configuration of a run: two subjects, two hemispheres."""
     plus = {"image_layer": "features.12", "batch_size": 32, "epochs": 5, "learning_rate": 4.0e-3}
     return {
         "seed": seed,
@@ -32,14 +34,14 @@ def config(seed: int, methods: list[str], joint: dict[str, object]) -> dict[str,
             "nsd": {
                 "layout": "algonauts2023",
                 "subjects": ["subj01", "subj02"],
-                "rois": list(ROIS),
+                "rois": rois,
                 "simulate": {
                     "n_images": 640,
                     "n_shared": 240,
                     "n_test_images": 1,
                     "image_size": 48,
                     "n_classes": 10,
-                    "vertices": ROIS,
+                    "vertices": {roi: 80 if roi == "V1v" else 60 for roi in rois},
                 },
             }
         },
@@ -60,7 +62,9 @@ def config(seed: int, methods: list[str], joint: dict[str, object]) -> dict[str,
     }
 
 
-def measure(seed: int, methods: list[str], joint: dict[str, object]) -> pd.DataFrame:
+def measure(
+    seed: int, methods: list[str], rois: list[str], joint: dict[str, object]
+) -> pd.DataFrame:
     """Run what a comparison of encoding needs; return a row per unit and method."""
     from in_process import run_job
 
@@ -69,7 +73,7 @@ def measure(seed: int, methods: list[str], joint: dict[str, object]) -> pd.DataF
     from cortune.project import Project
     from cortune.stages import STAGES
 
-    found = Project(Config.from_mapping(config(seed, methods, joint)))
+    found = Project(Config.from_mapping(config(seed, methods, rois, joint)))
     log = Path("seconds.json")
     took = json.loads(log.read_text()) if log.exists() else {}
     needed = ("simulate_dataset", "prepare_images", "prepare_responses", "split_images",
@@ -141,6 +145,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--rois", nargs="+", default=ROIS)
     parser.add_argument("--joint", nargs="*", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
@@ -150,7 +155,7 @@ def main() -> None:
         of_seed = folder / f"seed-{arguments.seed}"
         of_seed.mkdir(parents=True, exist_ok=True)
         os.chdir(of_seed)
-        rows = measure(arguments.seed, arguments.methods, joint)
+        rows = measure(arguments.seed, arguments.methods, arguments.rois, joint)
         if arguments.joint:
             rows = rows[rows["method"].str.startswith("joint")]
             rows["method"] += f" {' '.join(arguments.joint)}"
