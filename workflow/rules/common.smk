@@ -3,7 +3,7 @@
 from snakemake.exceptions import WorkflowError
 
 from cortune.address import Address
-from cortune.attempts import growing
+from cortune.attempts import growing, signed
 from cortune.config import Config
 from cortune.errors import CortuneError
 from cortune.planning import Planning, timeless
@@ -58,6 +58,7 @@ def at(stage, file, over=None):
     """
     given = From(stage, file, over)
 
+    @signed
     def find(wildcards):
         address = Address.of(wildcards)
         paths = [whole(path) for path in PROJECT.paths(given, address)]
@@ -69,7 +70,7 @@ def at(stage, file, over=None):
 
 def facts(stage):
     """Return a params function: what else decides the result of a job."""
-    return lambda wildcards: PROJECT.facts(stage, Address.of(wildcards))
+    return signed(lambda wildcards: PROJECT.facts(stage, Address.of(wildcards)))
 
 
 def shown(wildcards):
