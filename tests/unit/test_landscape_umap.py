@@ -22,7 +22,10 @@ def test_umap_keeps_neighbours_and_repeats():
     assert np.isnan(space.explained_stress)
 
 
-@pytest.mark.parametrize("n", [3, 4, 5, 10])
+LARGER = (pytest.param(n, marks=pytest.mark.long) for n in (4, 5, 10))
+
+
+@pytest.mark.parametrize("n", [3, *LARGER])
 def test_umap_of_few_models(n, caplog):
     values = np.random.default_rng(n).random((n, n))
     distance = (values + values.T) * (1 - np.eye(n))

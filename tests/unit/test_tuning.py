@@ -308,6 +308,7 @@ stages.tune_network(
 """
 
 
+@pytest.mark.long
 def test_training_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path, unit, backbone):
     """SIGKILL at random moments of training, a real process each time."""
     np.savez(

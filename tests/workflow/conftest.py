@@ -65,8 +65,15 @@ def workspace(tmp_path) -> Workspace:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest of all comes first, while there is other work for a second process."""
-    items.sort(key=lambda item: item.path.stem != "test_shared_tuning")
+    """First the longest of all, and what is done while another process makes the tiny run."""
+    of_tiny = {item.path for item in items if "tiny" in getattr(item, "fixturenames", ())}
+
+    def rank(item: pytest.Item) -> int:
+        if item.path.stem in ("test_shared_tuning", "test_golden"):
+            return 0
+        return 2 if item.path in of_tiny else 1
+
+    items.sort(key=rank)
 
 
 PARTS = ("results", ".snakemake")

@@ -53,6 +53,7 @@ def encoding_of(workspace, config, name, *arguments):
     return path, table.set_index(["subject", "hemisphere", "roi", "method", "protocol"])
 
 
+@pytest.mark.long
 def test_raw_sessions_end_in_the_table_of_the_prepared_layout(workspace):
     path, raw = encoding_of(workspace, CONFIG, "raw")
     assert len(raw) == 2 * 2 * 2

@@ -157,6 +157,7 @@ PHOTOGRAPHS = {
 }
 
 
+@pytest.mark.long
 def test_real_photographs_on_a_real_subjects_masks(workspace, shared):
     config = json.loads(json.dumps(PHOTOGRAPHS))
     simulate = config["datasets"]["photographs"]["simulate"]

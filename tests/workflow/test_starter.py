@@ -15,6 +15,7 @@ from cortune.starter import ADDRESS
 pytestmark = pytest.mark.workflow
 
 
+@pytest.mark.long
 def test_jobs_compute_the_same_by_themselves(workspace, tiny, monkeypatch):
     monkeypatch.setenv(ADDRESS, "")
     address = Address("nsd", "subj01", "lh", "V1v", "contrastive", "0")
