@@ -38,8 +38,6 @@ CLAIMS = {
     "methods": "networks of one method closer than chance would have it (their distance less it)",
 }
 """Figures of a run, and what might be claimed of them: that the least of each is positive."""
-NO_CLAIMS = {"pooled - contrastive", "transfer - untuned", "lh - rh"}
-"""What some seed refutes (docs/simulated_brain.md)."""
 PAIRS = [
     ("contrastive", "untuned"),
     ("regression", "untuned"),

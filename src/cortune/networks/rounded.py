@@ -23,7 +23,7 @@ class ProductsInFloat32(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Multiply bfloat16 in float32 and round the sums, as processors with instructions do.
 
     Factors and results are bfloat16, and sums are float32, on either; the order of the sums
-    differs.
+    differs. Fused attention is left to torch's own kernel.
     """
 
     def __torch_dispatch__(
