@@ -2,7 +2,7 @@
 
 A stand-in for the full Algonauts 2023 folder is written first: eight subjects, masks and
 responses of the real sizes (the responses without data), and a picture of the right name for
-each of the 74,888 of the real training parts, by default of two kilobytes. The first dry run
+each of the 75,086 of the real training parts, by default of two kilobytes. The first dry run
 takes the fingerprints of all of them, the second finds them known.
 
     python benchmarks/dag.py
